@@ -1,0 +1,109 @@
+"""Predict and evaluate: what the confusion matrix needs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import fiftyone as fo
+
+from fiftyone_saliency.api._progress import Progress, track
+from fiftyone_saliency.api.models import load_model
+from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.errors import FieldError
+from fiftyone_saliency.core.types import Failure
+from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.samples import read_items
+from fiftyone_saliency.runtime.loading import load_ahead
+from fiftyone_saliency.runtime.plan import chunks
+from fiftyone_saliency.runtime.worker import Predictor
+
+
+def predict(
+    samples: Any,
+    model: Any,
+    pred_field: str = "predictions",
+    *,
+    batch_size: int = 16,
+    num_workers: int | None = None,
+    store_logits: bool = False,
+    progress: Progress = True,
+) -> list[Failure]:
+    """Store the model's predicted class of each sample, with the very preprocessing that the maps use.
+
+    Args:
+        samples: dataset or view of images.
+        model: whatever `load_model` takes, or what it returned.
+        pred_field: Classification field that takes the predictions; existing labels are replaced.
+        batch_size: images per forward pass, and per write to the database.
+        num_workers: threads that read images; by default one per core, up to 8.
+        store_logits: whether the labels carry all logits.
+        progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
+
+    Returns:
+        The samples that could not be predicted, with reasons; they are left without a label.
+
+    Raises:
+        FieldError: if the field is of another type, or there are no samples.
+        ModelError: if the model does not fit its classes or its preprocessing.
+    """
+    check_int(batch_size, "batch_size", 1)
+    dataset = require_samples(samples)
+    field = dataset.get_field(pred_field)
+    if field is not None:
+        require_field(dataset, pred_field, fo.Classification, "pred_field")
+    adapter = load_model(model)
+    predictor = Predictor(adapter)
+    predictor.probe()
+    if field is None:
+        dataset.add_sample_field(pred_field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    failures: list[Failure] = []
+    items = read_items(samples)
+    workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
+    loaded = load_ahead(chunks(items, batch_size), adapter, workers)
+    for chunk in track(loaded, len(items), progress):
+        result = predictor(chunk)
+        labels: dict[str, fo.Classification | None] = {f.sample_id: None for f in result.failures}
+        for p in result.results:
+            logits = p.logits if store_logits else None
+            labels[p.sample_id] = fo.Classification(label=p.label, confidence=p.confidence, logits=logits)
+        dataset.set_values(pred_field, labels, key_field="id", validate=False)
+        failures.extend(result.failures)
+    return failures
+
+
+def evaluate(
+    samples: Any,
+    pred_field: str = "predictions",
+    *,
+    gt_field: str = "ground_truth",
+    eval_key: str = "eval",
+    overwrite: bool = False,
+) -> Any:
+    """Evaluate stored predictions with FiftyOne, under a key that its own panels know too.
+
+    Args:
+        samples: dataset or view.
+        pred_field: Classification field of the predicted labels.
+        gt_field: Classification field of the true labels.
+        eval_key: name of the evaluation, a valid identifier.
+        overwrite: whether an evaluation of that name may be replaced.
+
+    Returns:
+        FiftyOne's ``ClassificationResults``.
+
+    Raises:
+        FieldError: if a field is of the wrong type, or the name is taken.
+    """
+    dataset = require_samples(samples)
+    require_field(samples, pred_field, fo.Classification, "pred_field")
+    require_field(samples, gt_field, fo.Classification, "gt_field")
+    if not isinstance(eval_key, str) or not eval_key.isidentifier():
+        raise FieldError(f"Expected `eval_key` to be an identifier like 'eval', but got {eval_key!r}.")
+    if dataset.has_evaluation(eval_key):
+        if not overwrite:
+            raise FieldError(
+                f"Expected `eval_key` to be new, but {eval_key!r} exists. Pass overwrite=True or another name."
+            )
+        dataset.delete_evaluation(eval_key)
+    return samples.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)

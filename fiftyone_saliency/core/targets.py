@@ -1,0 +1,104 @@
+"""What a map explains, written by a person and resolved for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fiftyone_saliency.core.errors import ArgumentError, TargetError, UnknownNameError
+from fiftyone_saliency.core.types import SampleItem, Target
+
+PREDICTED = "predicted"
+GROUND_TRUTH = "ground_truth"
+CONTRAST = "contrast"
+MINUS = " - "
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target as written: ``plus``, or ``plus`` minus ``minus``.
+
+    Each side is ``"predicted"``, ``"ground_truth"`` or the name of a class.
+    """
+
+    plus: str
+    minus: str | None = None
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The one or two sides."""
+        return (self.plus,) if self.minus is None else (self.plus, self.minus)
+
+    def resolve(self, item: SampleItem, classes: Sequence[str], predicted: int | None = None) -> Target:
+        """Resolve the target for one sample.
+
+        Args:
+            item: the sample.
+            classes: the model's class names, in the order of its logits.
+            predicted: column of the model's own prediction, used where no prediction is stored.
+
+        Returns:
+            The target, with columns of the logits.
+
+        Raises:
+            TargetError: if the sample lacks the label, the class is not the model's, or a contrast is empty.
+        """
+        columns = [_column(side, item, classes, predicted) for side in self.sides]
+        if self.minus is None:
+            return Target(columns[0], classes[columns[0]])
+        if columns[0] == columns[1]:
+            raise TargetError(f"both sides of the contrast are {classes[columns[0]]!r}")
+        return Target(columns[0], f"{classes[columns[0]]} − {classes[columns[1]]}", columns[1])
+
+
+def parse_target(text: str, classes: Sequence[str]) -> TargetSpec:
+    """Read a target such as ``"predicted"``, ``"cake"``, ``"contrast"`` or ``"chocolate - cake"``.
+
+    ``"contrast"`` stands for ``"predicted - ground_truth"``: why this answer *rather than* the right one.
+
+    Args:
+        text: the target.
+        classes: the model's class names.
+
+    Returns:
+        The parsed target.
+
+    Raises:
+        ArgumentError: if ``text`` is not a string.
+        UnknownNameError: if a side names no class.
+    """
+    if not isinstance(text, str):
+        raise ArgumentError(
+            f"Expected `target` to be a string, but got {text!r}. "
+            'Use "predicted", "ground_truth", "contrast", a class name or "a - b".'
+        )
+    if text in classes:
+        return TargetSpec(text)
+    if text == CONTRAST:
+        return TargetSpec(PREDICTED, GROUND_TRUTH)
+    known = {PREDICTED, GROUND_TRUTH, *classes}
+    if text in known:
+        return TargetSpec(text)
+    for left, right in _splits(text):
+        if left in known and right in known:
+            return TargetSpec(left, right)
+    raise UnknownNameError("target", text, known | {CONTRAST})
+
+
+def _splits(text: str) -> list[tuple[str, str]]:
+    """Every way to cut at " - ": a class name may itself contain it."""
+    parts = text.split(MINUS)
+    return [(MINUS.join(parts[:i]), MINUS.join(parts[i:])) for i in range(1, len(parts))]
+
+
+def _column(side: str, item: SampleItem, classes: Sequence[str], predicted: int | None) -> int:
+    if side in classes:
+        return classes.index(side)
+    label = item.truth if side == GROUND_TRUTH else item.predicted
+    if side == PREDICTED and label is None and predicted is not None:
+        return predicted
+    if label is None:
+        raise TargetError("the sample has no ground truth" if side == GROUND_TRUTH else "the sample has no prediction")
+    if label not in classes:
+        raise TargetError(f"the label {label!r} is not among the model's {len(classes)} classes")
+    return classes.index(label)

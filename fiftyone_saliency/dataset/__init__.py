@@ -1,0 +1,1 @@
+"""Everything that reads or writes FiftyOne datasets; the only part of the package that imports it."""

@@ -1,0 +1,160 @@
+"""Confusion matrices that lead back to their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import fiftyone as fo
+from fiftyone import ViewField as F
+
+from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show
+from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
+from fiftyone_saliency.dataset.fields import dataset_of, require_field
+
+# Control characters cannot be typed into a label by accident.
+_SEPARATOR, _NOTHING = "\x1f", "\x00"
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell of a confusion matrix.
+
+    Args:
+        truth: true label; None for samples without one.
+        prediction: predicted label; None for samples without one.
+        count: number of samples when the matrix was counted.
+        matrix: the matrix.
+    """
+
+    truth: str | None
+    prediction: str | None
+    count: int
+    matrix: ConfusionMatrix
+
+    @property
+    def name(self) -> str:
+        """What a person calls the cell: "truth → prediction"."""
+        return f"{show(self.truth)} → {show(self.prediction)}"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether truth and prediction differ."""
+        return self.truth != self.prediction
+
+    def view(self) -> fo.DatasetView:
+        """Return exactly the cell's samples, as an expression on the samples that the matrix was asked for.
+
+        An expression stays true after relabelling: the view follows the labels as they are.
+        """
+        return self.matrix.samples.match(
+            _is(self.matrix.gt_field, self.truth) & _is(self.matrix.pred_field, self.prediction)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ConfusionMatrix:
+    """Counts by truth (rows) and prediction (columns) over a dataset or view.
+
+    Args:
+        samples: what was counted.
+        gt_field: Classification field of the true labels.
+        pred_field: Classification field of the predicted labels.
+        counts: the numbers.
+    """
+
+    samples: Any
+    gt_field: str
+    pred_field: str
+    counts: ConfusionCounts
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The cells by (truth, prediction): ``matrix.cells["cake", "chocolate"]``."""
+        return Cells(self)
+
+    @property
+    def labels(self) -> list[str | None]:
+        """All labels, in alphabetical order; None last, where a label is missing."""
+        return self.counts.labels
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct samples among those with both labels, in [0, 1]; None if there are none."""
+        return self.counts.accuracy
+
+    def __str__(self) -> str:
+        c = self.counts
+        accuracy = "undefined" if c.accuracy is None else f"{c.accuracy:.3f}"
+        worst = ", ".join(f"{show(t)} → {show(p)} ({n})" for (t, p), n in c.top_confusions(3))
+        return f"{c.total} samples, accuracy {accuracy}" + (f"; most confused: {worst}" if worst else "")
+
+
+class Cells(Mapping[Pair, Cell]):
+    """The occupied cells of a matrix; an empty cell of known labels can be asked for and has count 0."""
+
+    def __init__(self, matrix: ConfusionMatrix) -> None:
+        self._matrix = matrix
+
+    def __getitem__(self, pair: Pair) -> Cell:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ArgumentError(f"Expected cells[truth, prediction], but got cells[{pair!r}].")
+        for label in pair:
+            if label is not None and label not in self._matrix.labels:
+                known = [known for known in self._matrix.labels if known is not None]
+                raise UnknownNameError("label", label, known)
+        return Cell(*pair, self._matrix.counts.pairs.get(pair, 0), self._matrix)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._matrix.counts.pairs)
+
+    def __len__(self) -> int:
+        return len(self._matrix.counts.pairs)
+
+
+def count_confusion(samples: Any, pred_field: str, gt_field: str) -> ConfusionMatrix:
+    """Count all cells with one aggregation in the database.
+
+    Raises:
+        FieldError: if a field is not a Classification field.
+        UnknownNameError: if a field does not exist.
+    """
+    dataset_of(samples)
+    require_field(samples, pred_field, fo.Classification, "pred_field")
+    require_field(samples, gt_field, fo.Classification, "gt_field")
+    both = _label_or_nothing(gt_field).concat(_SEPARATOR, _label_or_nothing(pred_field))
+    counted = samples.count_values(both)
+    pairs = {_pair(text): int(count) for text, count in counted.items() if text is not None}
+    return ConfusionMatrix(samples, gt_field, pred_field, ConfusionCounts(pairs))
+
+
+def fields_of_evaluation(samples: Any, eval_key: str) -> tuple[str, str]:
+    """Return the prediction and ground truth fields of a classification evaluation.
+
+    Raises:
+        UnknownNameError: if there is no such evaluation.
+        FieldError: if it does not evaluate classifications.
+    """
+    dataset = dataset_of(samples)
+    if eval_key not in dataset.list_evaluations():
+        raise UnknownNameError("evaluation", eval_key, dataset.list_evaluations())
+    config = dataset.get_evaluation_info(eval_key).config
+    if config.type != "classification":
+        raise FieldError(f"Expected a classification evaluation, but {eval_key!r} is of type {config.type!r}.")
+    return config.pred_field, config.gt_field
+
+
+def _is(field: str, label: str | None) -> Any:
+    return ~F(f"{field}.label").exists() if label is None else F(f"{field}.label") == label
+
+
+def _label_or_nothing(field: str) -> Any:
+    label = F(f"{field}.label")
+    return label.exists().if_else(label, _NOTHING)
+
+
+def _pair(text: str) -> Pair:
+    truth, _, prediction = text.partition(_SEPARATOR)
+    return (None if truth == _NOTHING else truth, None if prediction == _NOTHING else prediction)

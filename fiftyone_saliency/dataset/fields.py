@@ -1,0 +1,71 @@
+"""Check collections and fields before anything is computed or written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+
+from fiftyone_saliency.core.errors import FieldError, UnknownNameError
+
+
+def dataset_of(samples: Any) -> fo.Dataset:
+    """Return the dataset that a dataset or view belongs to.
+
+    Raises:
+        FieldError: if ``samples`` is no FiftyOne collection of images.
+    """
+    if not isinstance(samples, fo.core.collections.SampleCollection):
+        raise FieldError(
+            f"Expected `samples` to be a FiftyOne dataset or view, but got {type(samples).__name__}. "
+            "Load one with fiftyone.load_dataset(name)."
+        )
+    if samples.media_type not in (None, fo.core.media.IMAGE):
+        raise FieldError(
+            f"Expected a dataset of images, but got media type {samples.media_type!r}. Pass a view of its images, "
+            "such as dataset.select_group_slices(media_type='image')."
+        )
+    return samples if isinstance(samples, fo.Dataset) else samples._root_dataset
+
+
+def require_samples(samples: Any) -> fo.Dataset:
+    """Return the dataset of a collection that holds at least one sample.
+
+    Raises:
+        FieldError: if it holds none.
+    """
+    dataset = dataset_of(samples)
+    if len(samples) == 0:
+        raise FieldError(
+            f"Expected `samples` to hold at least one sample, but the view on {dataset.name!r} is empty. "
+            "Clear or widen its filters."
+        )
+    return dataset
+
+
+def fields_of(samples: Any, *types: type) -> list[str]:
+    """Return the names of the sample fields of the given label types, in the order of the schema."""
+    schema = samples.get_field_schema(embedded_doc_type=types)
+    return list(schema)
+
+
+def require_field(samples: Any, name: Any, types: type | tuple[type, ...], argument: str) -> None:
+    """Raise unless the collection has a field of one of the given label types.
+
+    Raises:
+        UnknownNameError: if there is no such field; the nearest fields of the type are offered.
+        FieldError: if the field is of another type.
+    """
+    types = types if isinstance(types, tuple) else (types,)
+    wanted = " or ".join(t.__name__ for t in types)
+    field = samples.get_field(name) if isinstance(name, str) and name else None
+    if field is None:
+        raise UnknownNameError(
+            f"{wanted} field for `{argument}`",
+            name,
+            fields_of(samples, *types),
+        )
+    document = getattr(field, "document_type", None)
+    if document is None or not issubclass(document, types):
+        got = document.__name__ if document is not None else type(field).__name__
+        raise FieldError(f"Expected `{argument}` to name a {wanted} field, but {name!r} is a {got} field.")

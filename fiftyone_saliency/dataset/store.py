@@ -1,0 +1,165 @@
+"""Heatmaps on disk and in the database: 8-bit PNG files that are complete or absent, one write per batch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fiftyone as fo
+import numpy as np
+from fiftyone import ViewField as F
+from numpy.typing import NDArray
+
+from fiftyone_saliency.core.errors import FieldError, RunConflictError
+from fiftyone_saliency.core.maps import dequantise, drawn_range, quantise, select_sign
+from fiftyone_saliency.core.types import SaliencyMap, SaliencyRequest
+
+_PART = ".part"
+_ATTRIBUTES = {
+    "run_key": fo.StringField,
+    "method": fo.StringField,
+    "target": fo.StringField,
+    "sign": fo.StringField,
+    "score": fo.FloatField,
+    "vmin": fo.FloatField,
+    "vmax": fo.FloatField,
+}
+
+
+def default_folder(dataset: fo.Dataset, key: str) -> Path:
+    """Return where a run's files live: ``<default_dataset_dir>/saliency/<dataset id>/<run key>``."""
+    return Path(fo.config.default_dataset_dir).expanduser() / "saliency" / str(dataset._doc.id) / key
+
+
+@dataclass(frozen=True, eq=False)
+class HeatmapStore:
+    """The heatmaps of one run.
+
+    A `fiftyone.Heatmap` written here points at a PNG of levels 0…255 and carries what undoes the levels:
+    ``value = vmin + level * (vmax - vmin) / 255``. Its ``range`` only steers how the App draws it.
+
+    Args:
+        dataset: the dataset whose samples carry the heatmaps.
+        request: what was computed.
+        folder: where the files go.
+    """
+
+    dataset: fo.Dataset
+    request: SaliencyRequest
+    folder: Path
+
+    def prepare(self) -> None:
+        """Declare the field, make the folder, and clear away what an interrupted run left half-written."""
+        field = self.request.field
+        self.dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap)
+        for name, kind in _ATTRIBUTES.items():
+            self.dataset.add_sample_field(f"{field}.{name}", kind)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part in self.folder.glob(f"*{_PART}"):
+            part.unlink()
+
+    def done(self, samples: Any) -> set[str]:
+        """Return the ids among ``samples`` that already carry this run's heatmap."""
+        if samples.get_field(self.request.field) is None:
+            return set()
+        matched = samples.match(F(f"{self.request.field}.run_key") == self.request.key)
+        ids, paths = matched.values(["id", f"{self.request.field}.map_path"])
+        return {sample_id for sample_id, path in zip(ids, paths, strict=True) if path and os.path.isfile(path)}
+
+    def write(self, maps: Sequence[SaliencyMap]) -> int:
+        """Write files, then the database, in one bulk operation.
+
+        Returns:
+            Number of maps without any evidence (stored as empty heatmaps).
+        """
+        heatmaps = {m.sample_id: self._write_file(m) for m in maps}
+        if heatmaps:
+            self.dataset.set_values(self.request.field, heatmaps, key_field="id", validate=False)
+        return sum(heatmap.vmax == 0 for heatmap in heatmaps.values())
+
+    def path(self, sample_id: str) -> Path:
+        """Return the path of a sample's PNG; the run's key is part of the name, so that no cache goes stale."""
+        return self.folder / f"{sample_id}-{self.request.key}.png"
+
+    def _write_file(self, saliency: SaliencyMap) -> fo.Heatmap:
+        levels, vmin, vmax = quantise(select_sign(saliency.values, self.request.sign), self.request.sign)
+        path = self.path(saliency.sample_id)
+        encoded, data = cv2.imencode(".png", levels)
+        if not encoded:
+            raise OSError(f"{path} could not be encoded")
+        part = path.with_suffix(_PART)
+        part.write_bytes(data.tobytes())
+        os.replace(part, path)
+        return fo.Heatmap(
+            map_path=str(path),
+            range=list(drawn_range(levels, self.request.sign)),
+            run_key=self.request.key,
+            method=self.request.method,
+            target=saliency.target.label,
+            sign=self.request.sign,
+            score=float(saliency.score),
+            vmin=vmin,
+            vmax=vmax,
+        )
+
+
+def check_free(dataset: fo.Dataset, request: SaliencyRequest) -> set[str]:
+    """Return the keys of other runs whose heatmaps are in the request's field.
+
+    Raises:
+        FieldError: if the field's name is not usable or the field is of another type.
+        RunConflictError: if the field holds heatmaps that this package did not write.
+    """
+    name = request.field
+    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        raise FieldError(f"Expected `field` to be a field name like 'saliency', but got {name!r}.")
+    field = dataset.get_field(name)
+    if field is None:
+        return set()
+    if not issubclass(getattr(field, "document_type", None) or object, fo.Heatmap):
+        kind = getattr(field, "document_type", None) or type(field)
+        raise FieldError(
+            f"Expected field {name!r} to be new or to hold heatmaps, but it is a {kind.__name__} field. "
+            "Choose another name."
+        )
+    filled = dataset.exists(name)
+    keys = set(filled.distinct(f"{name}.run_key")) if dataset.get_field(f"{name}.run_key") else set()
+    if len(filled.match(~F(f"{name}.run_key").exists())) > 0:
+        raise RunConflictError(
+            f"Expected field {name!r} to hold heatmaps of this plugin, but some were written by something else. "
+            "Choose another name."
+        )
+    return keys - {request.key}
+
+
+def clear(samples: Any, field: str, folder: Path | None = None) -> None:
+    """Remove the heatmaps of ``samples`` from the database, then their files (or the whole folder)."""
+    paths = [p for p in samples.values(f"{field}.map_path") if p]
+    samples.set_field(field, None).save(field)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
+
+
+def read_map(heatmap: fo.Heatmap) -> NDArray[np.float32] | None:
+    """Return the stored map in its own unit, float32 (H, W); None if its file is missing.
+
+    The error is at most half of ``(vmax - vmin) / 255``. Heatmaps written by others are returned as they are.
+    """
+    if heatmap.map_path is None:
+        return None if heatmap.map is None else np.asarray(heatmap.map, np.float32)
+    levels = cv2.imread(heatmap.map_path, cv2.IMREAD_UNCHANGED)
+    if levels is None:
+        return None
+    if levels.ndim == 3:
+        levels = levels[:, :, 0]
+    if not heatmap.has_attribute("vmax") or heatmap["vmax"] is None:
+        return levels.astype(np.float32)
+    return dequantise(levels, heatmap["vmin"], heatmap["vmax"])

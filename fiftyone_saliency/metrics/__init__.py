@@ -1,0 +1,1 @@
+"""Measures of saliency maps: one file per measure, pure functions on arrays."""

@@ -1,0 +1,164 @@
+"""The one shape that every model takes here: images → logits, with what belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.types import Placement
+from fiftyone_saliency.models.layers import default_layer, find_layer
+from fiftyone_saliency.models.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, eq=False)
+class ModelAdapter:
+    """An image classifier with its classes, its preprocessing and the layer that CAM methods look at.
+
+    The module is lent, not taken: inside `explaining` it is in evaluation mode without in-place activations,
+    afterwards it is as it was, also after an exception.
+
+    Args:
+        module: network that maps images (N, C, H, W) to logits (N, K).
+        classes: K class names in the order of the logits.
+        transform: what turns an RGB ``PIL.Image`` into a tensor (C, H, W).
+        layer: dotted name of the CAM layer; None finds the last one with a spatial output.
+        name: what a person calls the model.
+    """
+
+    module: nn.Module
+    classes: tuple[str, ...]
+    transform: Callable[[Image.Image], Any]
+    layer: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
+            raise ModelError(f"Expected `classes` to be distinct, but {twice[:3]} appear more than once.")
+        if self.layer is not None:
+            find_layer(self.module, self.layer)
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """The transform together with its inverse, the placement."""
+        return Preprocessing(self.transform)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module's parameters live."""
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type of the module's parameters."""
+        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits over weights, architecture, classes, CAM layer and preprocessing."""
+        digest = hashlib.sha256(repr(self.module).encode())
+        for name, value in self.module.state_dict().items():
+            digest.update(name.encode())
+            if isinstance(value, Tensor):
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(repr((self.classes, self.layer)).encode())
+        digest.update(self.preprocessing.fingerprint)
+        return digest.hexdigest()[:16]
+
+    def prepare(self, image: Image.Image) -> tuple[Tensor, Placement]:
+        """Turn an upright RGB image into the network's input (C, H, W) and say where it lies in the image."""
+        return self.preprocessing(image)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Run the network.
+
+        Args:
+            images: (N, C, H, W) on any device, of any floating type.
+
+        Returns:
+            Logits (N, K), float32 or finer.
+
+        Raises:
+            ModelError: if the network does not return one row of K logits per image.
+        """
+        output = self.module(images.to(self.device, self.dtype))
+        if not isinstance(output, Tensor):
+            output = getattr(output, "logits", output)
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ModelError(
+                f"Expected the model to return a tensor of logits (N, K) for N={len(images)}, but got {got}. "
+                "Wrap the model in a module that returns the logits alone."
+            )
+        if output.shape[1] != len(self.classes):
+            raise ModelError(
+                f"Expected one class name per logit, but the model returns {output.shape[1]} logits and `classes` "
+                f"has {len(self.classes)} names. Pass the class list in the order of the logits."
+            )
+        return output if output.dtype == torch.float64 else output.float()
+
+    def score(self, images: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
+        """Return the explained score of each image, (N,): a logit, or the difference of two.
+
+        Args:
+            images: (N, C, H, W).
+            plus: columns whose evidence is shown, int64 (N,).
+            minus: columns to subtract, int64 (N,), -1 for none.
+        """
+        logits = self.logits(images)
+        score = logits.gather(1, plus[:, None])[:, 0]
+        subtracted = logits.gather(1, minus.clamp(min=0)[:, None])[:, 0]
+        return torch.where(minus >= 0, score - subtracted, score)
+
+    def cam_layer(self, images: Tensor) -> nn.Module:
+        """Return the layer that CAM methods look at.
+
+        Raises:
+            ModelError: if the layer's output is not a feature map (N, C, H, W).
+        """
+        if self.layer is None:
+            return default_layer(self.module, lambda: self.logits(images[:1]))[1]
+        return find_layer(self.module, self.layer)
+
+    @contextmanager
+    def explaining(self) -> Iterator[ModelAdapter]:
+        """Borrow the module for differentiation: evaluation mode, no in-place activations, gradients on."""
+        training = {m: m.training for m in self.module.modules()}
+        inplace = [m for m in self.module.modules() if getattr(m, "inplace", False) is True]
+        gradients = {p: p.grad for p in self.module.parameters()}
+        try:
+            self.module.eval()
+            for m in inplace:
+                m.inplace = False  # type: ignore[assignment]
+            with torch.inference_mode(False), torch.enable_grad():
+                yield self
+        finally:
+            for m in inplace:
+                m.inplace = True  # type: ignore[assignment]
+            for m, mode in training.items():
+                m.training = mode
+            for p, gradient in gradients.items():
+                p.grad = gradient
+
+
+def check_classes(classes: Sequence[str] | None, source: str) -> tuple[str, ...]:
+    """Return the class names as a tuple of strings.
+
+    Raises:
+        ModelError: if there are none.
+    """
+    if not classes or isinstance(classes, str):
+        raise ModelError(
+            f"Expected `classes` to list the class names in the order of the logits, but got {classes!r} for "
+            f"{source}. Pass `classes=[...]`."
+        )
+    return tuple(str(c) for c in classes)

@@ -1,0 +1,150 @@
+"""Named models: what the App's form offers, and nothing else.
+
+A model is registered in Python for this process, or by an import path or a Python file in a TOML file of the
+user's FiftyOne configuration folder, which the App's server reads too. A browser only ever sends the name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
+
+FILE_VARIABLE = "FIFTYONE_SALIENCY_MODELS"
+_IN_PROCESS: dict[str, RegisteredModel] = {}
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A name and how to make the model.
+
+    Args:
+        name: what the form shows.
+        loader: a function that returns what `load_model` takes, or ``"package.module:function"`` or
+            ``"/path/to/file.py:function"``.
+        arguments: keyword arguments for the function, plain JSON values.
+    """
+
+    name: str
+    loader: Callable[..., Any] | str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """Call the loader.
+
+        Raises:
+            ModelError: if the loader cannot be found or fails.
+        """
+        loader = self.loader if callable(self.loader) else _resolve(self.loader, self.name)
+        try:
+            return loader(**self.arguments)
+        except Exception as error:
+            raise ModelError(f"Expected the registered model {self.name!r} to load, but got: {error}") from error
+
+
+def models_file() -> Path:
+    """Return the path of the TOML file: ``$FIFTYONE_SALIENCY_MODELS`` or beside FiftyOne's configuration."""
+    if os.environ.get(FILE_VARIABLE):
+        return Path(os.environ[FILE_VARIABLE]).expanduser()
+    config = os.environ.get("FIFTYONE_CONFIG_PATH") or "~/.fiftyone/config.json"
+    return Path(config).expanduser().parent / "saliency_models.toml"
+
+
+def registered_models() -> dict[str, RegisteredModel]:
+    """Return all registered models by name; those of this process come before those of the file.
+
+    Raises:
+        ModelError: if the file is not what it should be.
+    """
+    return {**_read_file(), **_IN_PROCESS}
+
+
+def register(name: str, loader: Callable[..., Any] | str, arguments: Mapping[str, Any]) -> RegisteredModel:
+    """Register a model under a name, replacing an earlier one.
+
+    A loader given as text is written to the TOML file, so that the App's server finds it too; a function lives
+    as long as this process.
+
+    Raises:
+        ArgumentError: if the name is empty or the text is not ``"where:function"``.
+    """
+    if not name or not isinstance(name, str):
+        raise ArgumentError(f"Expected `name` to be a non-empty string, but got {name!r}.")
+    model = RegisteredModel(name, loader, dict(arguments))
+    if callable(loader):
+        _IN_PROCESS[name] = model
+        return model
+    if ":" not in loader:
+        raise ArgumentError(
+            f"Expected `loader` to be 'package.module:function' or '/path/file.py:function', but got {loader!r}."
+        )
+    _IN_PROCESS.pop(name, None)
+    _write_file({**_read_file(), name: model})
+    return model
+
+
+def unregister(name: str) -> None:
+    """Forget a registered model, in this process and in the file.
+
+    Raises:
+        UnknownNameError: if no model has the name.
+    """
+    known = registered_models()
+    if name not in known:
+        raise UnknownNameError("registered model", name, known)
+    _IN_PROCESS.pop(name, None)
+    kept = _read_file()
+    if kept.pop(name, None) is not None:
+        _write_file(kept)
+
+
+def _resolve(path: str, name: str) -> Callable[..., Any]:
+    where, _, function = path.rpartition(":")
+    try:
+        if where.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(f"fiftyone_saliency_user_{Path(where).stem}", where)
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{where} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(where)
+        return getattr(module, function)
+    except Exception as error:
+        raise ModelError(
+            f"Expected the loader {path!r} of model {name!r} to be importable, but got: {error}. "
+            f"Mend the entry in {models_file()}."
+        ) from error
+
+
+def _read_file() -> dict[str, RegisteredModel]:
+    path = models_file()
+    if not path.is_file():
+        return {}
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: RegisteredModel(name, e["loader"], e.get("arguments", {})) for name, e in entries.items()}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f'Expected {path} to hold entries like [my-model] loader = "module:function", but got: {error!r}.'
+        ) from error
+
+
+def _write_file(models: Mapping[str, RegisteredModel]) -> None:
+    import tomlkit
+
+    path = models_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = {m.name: {"loader": m.loader, "arguments": dict(m.arguments)} for m in models.values()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(tomlkit.dumps(entries))
+    os.replace(temporary, path)

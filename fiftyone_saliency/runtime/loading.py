@@ -1,0 +1,79 @@
+"""Read images upright and turn them into network inputs, in threads, one chunk ahead of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from fiftyone_saliency.core.errors import ImageError
+from fiftyone_saliency.core.types import Failure, Placement, SampleItem
+from fiftyone_saliency.models.adapter import ModelAdapter
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """One image, ready for the network.
+
+    Args:
+        item: the sample.
+        tensor: the network's input (C, H, W).
+        placement: where that input lies in the image.
+        size: height and width of the upright image in pixels.
+    """
+
+    item: SampleItem
+    tensor: Tensor
+    placement: Placement
+    size: tuple[int, int]
+
+
+def read_image(filepath: str) -> Image.Image:
+    """Read an image as people see it: upright by its EXIF orientation, RGB.
+
+    Raises:
+        ImageError: if the file is missing or is not a whole image.
+    """
+    try:
+        with Image.open(filepath) as image:
+            return (ImageOps.exif_transpose(image) or image).convert("RGB")
+    except FileNotFoundError as error:
+        raise ImageError("the image file is missing") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"the image cannot be read: {error}") from error
+
+
+def load_ahead(
+    chunks: Iterable[Sequence[SampleItem]], model: ModelAdapter, num_workers: int
+) -> Iterator[list[LoadedImage | Failure]]:
+    """Yield the chunks with their images loaded; the next chunk is read while this one is used.
+
+    Args:
+        chunks: samples in the order of the work.
+        model: whose preprocessing is applied.
+        num_workers: threads, at least 1.
+    """
+    with ThreadPoolExecutor(num_workers, thread_name_prefix="saliency-load") as pool:
+        ahead: list[Future[LoadedImage | Failure]] = []
+        try:
+            for chunk in chunks:
+                current, ahead = ahead, [pool.submit(_load, item, model) for item in chunk]
+                if current:
+                    yield [future.result() for future in current]
+            if ahead:
+                yield [future.result() for future in ahead]
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _load(item: SampleItem, model: ModelAdapter) -> LoadedImage | Failure:
+    try:
+        image = read_image(item.filepath)
+        tensor, placement = model.prepare(image)
+    except Exception as error:  # noqa: BLE001 - one bad image is one failure record, whatever broke
+        return Failure(item.id, item.filepath, str(error) or type(error).__name__)
+    return LoadedImage(item, tensor, placement, (image.height, image.width))
