@@ -146,8 +146,48 @@ def fields_of_evaluation(samples: Any, eval_key: str) -> tuple[str, str]:
     return config.pred_field, config.gt_field
 
 
+def split_cell_view(view: Any, gt_field: str, pred_field: str) -> tuple[Any, Pair | None]:
+    """Take a cell's view apart.
+
+    Args:
+        view: any view.
+        gt_field: Classification field of the true labels.
+        pred_field: Classification field of the predicted labels.
+
+    Returns:
+        The samples that the cell belongs to, and its (truth, prediction); the view itself and None if its last
+        stage is not a cell of these fields.
+    """
+    stages = view._serialize() if isinstance(view, fo.DatasetView) else []  # noqa: SLF001
+    expressions = dict(stages[-1]["kwargs"]).get("filter", {}) if stages else {}
+    sides = expressions.get("$expr", {}).get("$and", []) if isinstance(expressions, dict) else []
+    if len(sides) != 2:
+        return view, None
+    labels = [_label_in(side, field) for side, field in zip(sides, (gt_field, pred_field), strict=True)]
+    if _ELSE in labels:
+        return view, None
+    base = dataset_of(view).view()
+    for stage in view._stages[:-1]:  # noqa: SLF001
+        base = base.add_stage(stage)
+    return base, (labels[0], labels[1])
+
+
+_ELSE = "\x1e something else"
+
+
 def _is(field: str, label: str | None) -> Any:
-    return ~F(f"{field}.label").exists() if label is None else F(f"{field}.label") == label
+    # A literal, because a label such as "$5" would be read as the name of a field.
+    return ~F(f"{field}.label").exists() if label is None else F(f"{field}.label") == F.literal(label)
+
+
+def _label_in(expression: Any, field: str) -> str | None:
+    """Read back what `_is` wrote."""
+    match expression:
+        case {"$eq": [path, {"$literal": str(label)}]} if path == f"${field}.label":
+            return label
+        case {"$not": {"$gt": [path, None]}} if path == f"${field}.label":
+            return None
+    return _ELSE
 
 
 def _label_or_nothing(field: str) -> Any:

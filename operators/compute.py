@@ -1,0 +1,142 @@
+"""Compute saliency maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+import fiftyone_saliency as fos
+from fiftyone_saliency.core.errors import SaliencyError
+
+from . import _forms
+
+_TARGETS = {
+    "predicted": "The predicted class: what speaks for the answer",
+    "ground_truth": "The true class: what speaks for the right answer",
+    "contrast": "Predicted rather than true: why this answer and not the right one",
+    "class": "One class of my choice",
+}
+
+
+class ComputeSaliency(foo.Operator):
+    """Compute a saliency map per sample and store it as a heatmap."""
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        """What FiftyOne shows of the operator."""
+        return foo.OperatorConfig(
+            name="compute_saliency",
+            label="Saliency: compute maps",
+            description="Show what drove each decision, as a heatmap over the image",
+            icon="local_fire_department",
+            dynamic=True,
+            execute_as_generator=True,
+            allow_delegated_execution=True,
+            risk_level=types.RiskLevel.MEDIUM,
+        )
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """Build the form."""
+        inputs = types.Object()
+        ctx.target_view()
+        _choose_model(inputs)
+        _choose_method(inputs, ctx)
+        _choose_target(inputs, ctx)
+        _choose_field(inputs, ctx)
+        batch = inputs.int("batch_size", label="Batch size", default=16, min=1, required=True)
+        if (ctx.params.get("batch_size") or 16) < 1:
+            _forms.refuse(batch, "At least 1")
+        return _forms.form(inputs, "Compute saliency maps", "An interrupted run goes on where it stopped")
+
+    def execute(self, ctx: Any) -> Iterator[Any]:
+        """Compute, with a progress bar."""
+
+        def verb(progress: Any) -> str:
+            run = fos.compute_saliency(ctx.target_view(), progress=progress, **arguments(ctx.params))
+            fos.show_heatmaps(ctx.dataset, fields=[run.field], labels=_forms.label_fields(ctx, fo.Classification))
+            return str(run)
+
+        yield from _forms.with_progress(ctx, "Computing saliency maps", verb)
+
+
+def arguments(params: dict[str, Any]) -> dict[str, Any]:
+    """Turn the form's entries into arguments of the SDK's verb."""
+    target = params.get("target_class") if params["target"] == "class" else params["target"]
+    prefix = f"{params['method']}__"
+    return {
+        "model": params["model"],
+        "field": params["field"],
+        "method": params["method"],
+        "parameters": {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix) and v is not None},
+        "target": target,
+        "gt_field": params.get("gt_field"),
+        "pred_field": params.get("pred_field"),
+        "batch_size": params.get("batch_size") or 16,
+        "overwrite": bool(params.get("overwrite")),
+    }
+
+
+def _choose_model(inputs: Any) -> None:
+    try:
+        names, problem = fos.list_models(), "No model is registered yet: see the note below"
+    except SaliencyError as error:
+        names, problem = [], str(error)
+    model = _forms.choose(inputs, "model", names, "Model", "Registered models; a form never loads anything else")
+    if not names:
+        _forms.refuse(model, problem)
+        inputs.view(
+            "how",
+            types.Notice(
+                label="Register your model once, in Python: fiftyone_saliency.register_model("
+                "'my-model', '/path/to/my_model.py:load') where load() returns fiftyone_saliency.load_model(...)"
+            ),
+        )
+
+
+def _choose_method(inputs: Any, ctx: Any) -> None:
+    methods = fos.list_methods()
+    choices = types.Dropdown()
+    for name, info in methods.items():
+        choices.add_choice(name, label=info.title, description=info.summary)
+    inputs.enum("method", list(methods), label="Method", default="grad_cam", required=True, view=choices)
+    chosen = ctx.params.get("method") or "grad_cam"
+    if chosen not in methods:
+        return
+    for name, (kind, default) in methods[chosen].parameters.items():
+        add = {int: inputs.int, float: inputs.float, bool: inputs.bool}.get(kind, inputs.str)
+        add(f"{chosen}__{name}", label=name.replace("_", " ").capitalize(), default=default)
+
+
+def _choose_target(inputs: Any, ctx: Any) -> None:
+    choices = types.Dropdown()
+    for name, description in _TARGETS.items():
+        title, _, what = description.partition(": ")
+        choices.add_choice(name, label=title, description=what)
+    inputs.enum("target", list(_TARGETS), label="Explain", default="predicted", required=True, view=choices)
+    gt_field, pred_field = _forms.choose_labels(inputs, ctx)
+    if ctx.params.get("target") == "class":
+        known = {c for f in (gt_field, pred_field) if f for c in ctx.dataset.distinct(f"{f}.label")}
+        _forms.choose(inputs, "target_class", sorted(known), "Class")
+
+
+def _choose_field(inputs: Any, ctx: Any) -> None:
+    schema = ctx.dataset.get_field_schema() if ctx.dataset is not None else {}
+    name = ctx.params.get("field") or "saliency"
+    prop = inputs.str(
+        "field", label="Heatmap field", description="The field that takes the maps", default="saliency", required=True
+    )
+    if not name.isidentifier() or name.startswith("_"):
+        _forms.refuse(prop, "A field name like saliency: letters, digits and _")
+    elif name in schema and name not in _forms.label_fields(ctx, fo.Heatmap):
+        _forms.refuse(prop, "The field exists and holds something else")
+    elif name in schema:
+        inputs.bool(
+            "overwrite",
+            label="Replace what the field holds",
+            description="Off: the same settings go on with the field's run, other settings are refused",
+            default=False,
+        )

@@ -1,0 +1,87 @@
+"""Export for retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+import fiftyone_saliency as fos
+from fiftyone_saliency.api.retrain import export_formats
+from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.dataset.curate import prepare_folder
+
+from . import _forms
+
+_EVERYTHING = "(all samples)"
+
+
+class ExportForRetraining(foo.Operator):
+    """Export tagged samples with labels, heatmaps and a manifest."""
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        """What FiftyOne shows of the operator."""
+        return foo.OperatorConfig(
+            name="export_for_retraining",
+            label="Saliency: export for retraining",
+            description="Write images, labels, heatmaps and a manifest into a new folder",
+            icon="drive_file_move",
+            dynamic=True,
+            execute_as_generator=True,
+            allow_delegated_execution=True,
+            risk_level=types.RiskLevel.MEDIUM,
+        )
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """Build the form."""
+        inputs = types.Object()
+        samples = ctx.target_view()
+        tags = samples.distinct("tags")
+        chosen = _forms.choose(inputs, "tag", [*tags, _EVERYTHING], "Samples tagged", default="enrich")
+        tag = ctx.params.get("tag") or chosen.type.default if hasattr(chosen.type, "default") else ctx.params.get("tag")
+        matching = len(samples) if tag in (None, _EVERYTHING) else len(samples.match_tags(tag))
+        inputs.view("count", types.Notice(label=f"{matching} samples"))
+        fields = _forms.label_fields(ctx, fo.Classification)
+        _forms.choose(inputs, "gt_field", fields, "Label field", default="ground_truth")
+        _forms.choose(inputs, "dataset_type", export_formats(), "Format")
+        inputs.bool("heatmaps", label="With heatmaps", default=True, view=types.SwitchView())
+        folder = inputs.str(
+            "out_dir", label="Folder on the server", description="A new or empty folder, as a full path", required=True
+        )
+        _check_folder(folder, ctx.params.get("out_dir"))
+        return _forms.form(inputs, "Export for retraining", "The manifest is written last: with it, all is there")
+
+    def execute(self, ctx: Any) -> Iterator[Any]:
+        """Export, with a progress bar."""
+        params = ctx.params
+
+        def verb(progress: Any) -> str:
+            manifest = fos.export_for_retraining(
+                ctx.target_view(),
+                params["out_dir"],
+                dataset_type=params["dataset_type"],
+                tags=None if params["tag"] == _EVERYTHING else params["tag"],
+                gt_field=params["gt_field"],
+                heatmaps=bool(params.get("heatmaps")),
+                progress=progress,
+            )
+            return f"Exported {manifest['count']} samples to {params['out_dir']}"
+
+        yield from _forms.with_progress(ctx, "Exporting", verb)
+
+
+def _check_folder(prop: Any, text: str | None) -> None:
+    if not text:
+        return
+    if not Path(text).expanduser().is_absolute():
+        _forms.refuse(prop, "A full path, such as /home/me/retraining")
+        return
+    try:
+        prepare_folder(text)
+    except SaliencyError as error:
+        _forms.refuse(prop, str(error))

@@ -1,0 +1,154 @@
+"""How the parts of the confusion panel stand together: pure functions from state to FiftyOne types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.operators.types as types
+
+from fiftyone_saliency.core.confusion import show
+from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix
+
+TOP = 8
+# Where the values of the controls and the big data live: a component's value is found by its path.
+CONTROLS = dict.fromkeys(("gt_field", "pred_field", "saliency", "normalise", "errors_only"), "controls") | {
+    "tag": "tags"
+}
+FIGURE = "figure"
+CONFUSIONS = "confusions"
+_HINT = "**Choose a cell.** Click the matrix, and the grid shows the cell's samples with their maps."
+_NORMALISE = {"none": "Counts", "row": "Share of truth", "column": "Share of predicted"}
+
+
+def summary(matrix: ConfusionMatrix) -> str:
+    """Return one line about the whole matrix."""
+    counts = matrix.counts
+    accuracy = "–" if counts.accuracy is None else f"{counts.accuracy:.1%}"
+    text = f"**{counts.total:,} samples** · accuracy **{accuracy}** · {counts.judged - counts.correct:,} mistakes"
+    missing = counts.total - counts.judged
+    return text + (f" · {missing:,} without truth or prediction" if missing else "")
+
+
+def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
+    """Return what is known of a cell, as markdown."""
+    counts, view = cell.matrix.counts, cell.view()
+    row = sum(n for (t, _), n in counts.pairs.items() if t == cell.truth)
+    column = sum(n for (_, p), n in counts.pairs.items() if p == cell.prediction)
+    facts = [
+        f"**{cell.count:,}** samples",
+        f"{_share(cell.count, row)} of truth *{show(cell.truth)}*",
+        f"{_share(cell.count, column)} of predicted *{show(cell.prediction)}*",
+    ]
+    confidence = view.mean(f"{cell.matrix.pred_field}.confidence") if cell.count else None
+    if confidence is not None:
+        facts.append(f"mean confidence {confidence:.2f}")
+    if saliency is not None and view.has_field(saliency):
+        facts.append(f"{len(view.exists(saliency)):,} with a map")
+    if tag:
+        facts.append(f"{len(view.match_tags(tag)):,} tagged `{tag}`")
+    return f"**{cell.name}**\n\n" + " · ".join(facts)
+
+
+def draw(panel: Any, state: Any, label_fields: list[str], map_fields: list[str]) -> Any:
+    """Draw the panel.
+
+    Args:
+        panel: the panel, whose methods the controls call.
+        state: the panel's state.
+        label_fields: Classification fields of the dataset.
+        map_fields: Heatmap fields of the dataset, and the entry for none.
+    """
+    root = types.Object()
+    problem = _problem(state, label_fields)
+    _controls(root, panel, state, label_fields, map_fields)
+    if problem is not None:
+        root.view("problem", types.Notice(label=problem))
+        return _page(root)
+    root.md(state.summary or "", name="summary")
+    if state.hidden:
+        root.md(f"*Shown are the labels with most mistakes; {state.hidden} more take part in fewer.*", name="hidden")
+    root.md(state.card or _HINT, name="card")
+    _actions(root, panel, bool(state.card))
+    root.plot(
+        FIGURE,
+        layout=state.layout,
+        config={"displayModeBar": False, "scrollZoom": False, "responsive": True},
+        on_click=panel.on_click,
+    )
+    _confusions(root, panel, state)
+    return _page(root)
+
+
+def _page(root: Any) -> Any:
+    return types.Property(root, view=types.GridView(orientation="vertical", gap=2, width=96, align_x="center"))
+
+
+def _problem(state: Any, label_fields: list[str]) -> str | None:
+    if len(label_fields) < 2:
+        return (
+            "A confusion matrix needs two Classification fields, truth and prediction. Store predictions with "
+            "fiftyone_saliency.predict(dataset, model), then open this panel again."
+        )
+    if state.problem:
+        return state.problem
+    if not state.labels:
+        return "There is no sample in view. Clear or widen the filters."
+    return None
+
+
+def _controls(root: Any, panel: Any, state: Any, label_fields: list[str], map_fields: list[str]) -> None:
+    bar = root.h_stack("controls", gap=2, align_y="center")
+    for name, label, values in (
+        ("gt_field", "Truth", label_fields),
+        ("pred_field", "Prediction", label_fields),
+        ("saliency", "Saliency", map_fields),
+    ):
+        bar.enum(name, values, label=label, view=types.DropdownView(), on_change=panel.on_choose)
+    choices = types.DropdownView()
+    for value, label in _NORMALISE.items():
+        choices.add_choice(value, label=label)
+    bar.enum("normalise", list(_NORMALISE), label="Show", view=choices, on_change=panel.on_choose)
+    bar.bool(
+        "errors_only",
+        label="Mistakes only",
+        default=state.errors_only,
+        view=types.SwitchView(),
+        on_change=panel.on_choose,
+    )
+
+
+def _actions(root: Any, panel: Any, has_cell: bool) -> None:
+    steps = root.h_stack("steps", gap=1, align_y="center")
+    steps.btn("previous", "Previous", icon="chevron_left", on_click=panel.on_previous, variant="outlined")
+    steps.btn("next", "Next mistake", icon="chevron_right", on_click=panel.on_next, variant="outlined")
+    if has_cell:
+        steps.btn("save", "Save view", icon="bookmark_add", on_click=panel.on_save, variant="outlined")
+        steps.btn("all", "All samples", icon="close", on_click=panel.on_all, variant="outlined")
+    else:
+        steps.btn(
+            "save_all", "Save all mistakes as views", icon="bookmarks", on_click=panel.on_save_all, variant="outlined"
+        )
+    tags = root.h_stack("tags", gap=1, align_y="center")
+    if has_cell:
+        tags.str("tag", on_change=panel.on_tag_name, view=types.TextFieldView(placeholder="Tag"))
+        tags.btn("tag_cell", "Tag", icon="sell", on_click=panel.on_tag, variant="contained")
+        tags.btn("untag_cell", "Untag", icon="label_off", on_click=panel.on_untag, variant="outlined")
+    label = "Compute maps for this cell" if has_cell else "Compute maps"
+    tags.btn("compute", label, icon="local_fire_department", on_click=panel.on_compute, variant="outlined")
+    tags.btn("export", "Export tagged", icon="drive_file_move", on_click=panel.on_export, variant="outlined")
+
+
+def _confusions(column: Any, panel: Any, state: Any) -> None:
+    if not state.order:
+        column.md("**No mistakes** among these samples.", name="none")
+        return
+    table = types.TableView()
+    for key, label in (("truth", "Truth"), ("prediction", "Predicted"), ("count", "Samples")):
+        table.add_column(key, label=label)
+    table.add_row_action("open", panel.on_confusion, label="Open", icon="visibility", tooltip="Show these samples")
+    column.md("**Most confused**", name="confused")
+    column.list(CONFUSIONS, types.Object(), view=table)
+
+
+def _share(part: int, whole: int) -> str:
+    return "–" if whole == 0 else f"{part / whole:.0%}" if part / whole >= 0.1 else f"{part / whole:.1%}"
