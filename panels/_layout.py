@@ -11,11 +11,16 @@ from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix
 
 TOP = 8
 # Where the values of the controls and the big data live: a component's value is found by its path.
-CONTROLS = dict.fromkeys(("gt_field", "pred_field", "saliency", "normalise", "errors_only"), "controls") | {
-    "tag": "tags"
+CONTROLS = {
+    "gt_field": "header.controls",
+    "pred_field": "header.controls",
+    "saliency": "header.controls",
+    "normalise": "header.show",
+    "errors_only": "header.show",
+    "tag": "header.tags",
 }
 FIGURE = "figure"
-CONFUSIONS = "confusions"
+CONFUSIONS = "footer.confusions"
 _HINT = "**Choose a cell.** Click the matrix, and the grid shows the cell's samples with their maps."
 _NORMALISE = {"none": "Counts", "row": "Share of truth", "column": "Share of predicted"}
 
@@ -59,28 +64,30 @@ def draw(panel: Any, state: Any, label_fields: list[str], map_fields: list[str])
         map_fields: Heatmap fields of the dataset, and the entry for none.
     """
     root = types.Object()
+    # Padding belongs to the parts: on the root, the plot would reach beyond the panel's right edge.
+    header = root.v_stack("header", gap=1, px=2, pt=1)
     problem = _problem(state, label_fields)
-    _controls(root, panel, state, label_fields, map_fields)
+    _controls(header, panel, label_fields, map_fields)
     if problem is not None:
-        root.view("problem", types.Notice(label=problem))
+        header.view("problem", types.Notice(label=problem))
         return _page(root)
-    root.md(state.summary or "", name="summary")
+    header.md(state.summary or "", name="summary")
     if state.hidden:
-        root.md(f"*Shown are the labels with most mistakes; {state.hidden} more take part in fewer.*", name="hidden")
-    root.md(state.card or _HINT, name="card")
-    _actions(root, panel, bool(state.card))
+        header.md(f"*Shown are the labels with most mistakes; {state.hidden} more take part in fewer.*", name="hidden")
+    header.md(state.card or _HINT, name="card")
+    _actions(header, panel, bool(state.card))
     root.plot(
         FIGURE,
         layout=state.layout,
         config={"displayModeBar": False, "scrollZoom": False, "responsive": True},
         on_click=panel.on_click,
     )
-    _confusions(root, panel, state)
+    _confusions(root.v_stack("footer", gap=1, px=2, pb=2), panel, state)
     return _page(root)
 
 
 def _page(root: Any) -> Any:
-    return types.Property(root, view=types.GridView(orientation="vertical", gap=2, width=96, align_x="center"))
+    return types.Property(root, view=types.GridView(orientation="vertical", gap=1))
 
 
 def _problem(state: Any, label_fields: list[str]) -> str | None:
@@ -96,7 +103,7 @@ def _problem(state: Any, label_fields: list[str]) -> str | None:
     return None
 
 
-def _controls(root: Any, panel: Any, state: Any, label_fields: list[str], map_fields: list[str]) -> None:
+def _controls(root: Any, panel: Any, label_fields: list[str], map_fields: list[str]) -> None:
     bar = root.h_stack("controls", gap=2, align_y="center")
     for name, label, values in (
         ("gt_field", "Truth", label_fields),
@@ -104,38 +111,34 @@ def _controls(root: Any, panel: Any, state: Any, label_fields: list[str], map_fi
         ("saliency", "Saliency", map_fields),
     ):
         bar.enum(name, values, label=label, view=types.DropdownView(), on_change=panel.on_choose)
+    # A row of its own: names of fields can be long, and a row that is too wide pushes all others out of sight.
+    show = root.h_stack("show", gap=2, align_y="center")
     choices = types.DropdownView()
     for value, label in _NORMALISE.items():
         choices.add_choice(value, label=label)
-    bar.enum("normalise", list(_NORMALISE), label="Show", view=choices, on_change=panel.on_choose)
-    bar.bool(
-        "errors_only",
-        label="Mistakes only",
-        default=state.errors_only,
-        view=types.SwitchView(),
-        on_change=panel.on_choose,
-    )
+    show.enum("normalise", list(_NORMALISE), view=choices, on_change=panel.on_choose)
+    show.bool("errors_only", label="Mistakes only", view=types.SwitchView(), on_change=panel.on_choose)
 
 
 def _actions(root: Any, panel: Any, has_cell: bool) -> None:
     steps = root.h_stack("steps", gap=1, align_y="center")
-    steps.btn("previous", "Previous", icon="chevron_left", on_click=panel.on_previous, variant="outlined")
-    steps.btn("next", "Next mistake", icon="chevron_right", on_click=panel.on_next, variant="outlined")
+    _button(steps, "previous", "Previous", "chevron_left", panel.on_previous)
+    _button(steps, "next", "Next mistake", "chevron_right", panel.on_next)
     if has_cell:
-        steps.btn("save", "Save view", icon="bookmark_add", on_click=panel.on_save, variant="outlined")
-        steps.btn("all", "All samples", icon="close", on_click=panel.on_all, variant="outlined")
-    else:
-        steps.btn(
-            "save_all", "Save all mistakes as views", icon="bookmarks", on_click=panel.on_save_all, variant="outlined"
-        )
-    tags = root.h_stack("tags", gap=1, align_y="center")
-    if has_cell:
+        _button(steps, "all", "All samples", "close", panel.on_all)
+        tags = root.h_stack("tags", gap=1, align_y="center")
         tags.str("tag", on_change=panel.on_tag_name, view=types.TextFieldView(placeholder="Tag"))
         tags.btn("tag_cell", "Tag", icon="sell", on_click=panel.on_tag, variant="contained")
-        tags.btn("untag_cell", "Untag", icon="label_off", on_click=panel.on_untag, variant="outlined")
-    label = "Compute maps for this cell" if has_cell else "Compute maps"
-    tags.btn("compute", label, icon="local_fire_department", on_click=panel.on_compute, variant="outlined")
-    tags.btn("export", "Export tagged", icon="drive_file_move", on_click=panel.on_export, variant="outlined")
+        _button(tags, "untag_cell", "Untag", "label_off", panel.on_untag)
+        _button(tags, "save", "Save view", "bookmark_add", panel.on_save)
+    more = root.h_stack("more", gap=1, align_y="center")
+    _button(more, "compute", "Compute maps", "local_fire_department", panel.on_compute)
+    _button(more, "export", "Export tagged", "drive_file_move", panel.on_export)
+    _button(more, "save_all", "Save all mistakes", "bookmarks", panel.on_save_all)
+
+
+def _button(row: Any, name: str, label: str, icon: str, on_click: Any) -> None:
+    row.btn(name, label, icon=icon, on_click=on_click, variant="outlined")
 
 
 def _confusions(column: Any, panel: Any, state: Any) -> None:
@@ -147,7 +150,7 @@ def _confusions(column: Any, panel: Any, state: Any) -> None:
         table.add_column(key, label=label)
     table.add_row_action("open", panel.on_confusion, label="Open", icon="visibility", tooltip="Show these samples")
     column.md("**Most confused**", name="confused")
-    column.list(CONFUSIONS, types.Object(), view=table)
+    column.list(CONFUSIONS.split(".")[-1], types.Object(), view=table)
 
 
 def _share(part: int, whole: int) -> str:

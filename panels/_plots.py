@@ -68,9 +68,8 @@ def confusion_figure(
     if None in labels:
         diagonal[-1, -1] = False
     names = unique_names(labels)
-    parts = [(~diagonal, _WRONG, "mistakes")]
-    if not errors_only:
-        parts.append((diagonal, _RIGHT, "right"))
+    # Two traces always, for the App keeps the second one of before where only one is sent.
+    parts = ((~diagonal, _WRONG, "mistakes"), (diagonal & (not errors_only), _RIGHT, "right"))
     data = [_trace(values, numbers, part, scale, name, names, normalise) for part, scale, name in parts]
     position = None
     if chosen is not None and all(label in labels for label in chosen):
@@ -136,7 +135,7 @@ def _layout(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
     size = 12 if count <= 20 else 10 if count <= 32 else 8
     shown = min(longest, 28)
     margin = 16 + int(shown * size * 0.56)
-    below = 50 if count <= 3 else 36 + int(margin * 0.72)
+    below = 50 if count <= 3 else 34 + int(margin * 0.62)
     axis = {
         "type": "category",
         "tickmode": "array",

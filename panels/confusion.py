@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 from typing import Any
 
 import fiftyone as fo
@@ -37,6 +40,7 @@ class SaliencyConfusion(foo.Panel):
 
     def on_load(self, ctx: Any) -> None:
         """Choose fields that are likely to be meant, and count."""
+        threading.Thread(target=fos.list_methods, daemon=True).start()  # the first form would wait for PyTorch
         fields, maps = _fields(ctx, fo.Classification), [*_fields(ctx, fo.Heatmap), _NOTHING]
         gt_field = _prefer(_get(ctx, "gt_field"), fields, "ground_truth")
         rest = [field for field in fields if field != gt_field]
@@ -52,13 +56,20 @@ class SaliencyConfusion(foo.Panel):
         _refresh(ctx)
 
     def on_change_view(self, ctx: Any) -> None:
-        """Count again where the samples changed; a cell's own view changes nothing but the chosen cell."""
-        _refresh(ctx)
+        """Count again where the samples changed.
+
+        FiftyOne fires this event several times per change, and after other events with the state of before them:
+        a view that was counted already must change nothing.
+        """
+        if ctx.panel.state.seen != _signature(ctx.view):
+            _refresh(ctx)
 
     def on_choose(self, ctx: Any) -> None:
         """Draw again after a drop-down list or switch changed."""
         name = ctx.params["path"].split(".")[-1]
-        _set(ctx, **{name: ctx.params["value"]})
+        if _get(ctx, name) != ctx.params["value"]:
+            # Setting what is already there would fire this event again, for ever.
+            _set(ctx, **{name: ctx.params["value"]})
         _refresh(ctx)
         if name == "saliency":
             _show_fields(ctx)
@@ -85,13 +96,15 @@ class SaliencyConfusion(foo.Panel):
         """Leave the cell: show all samples of the matrix."""
         matrix = _matrix(ctx)
         if matrix is not None:
-            ctx.ops.set_view(view=matrix.samples.view())
-            ctx.panel.state.cell = None
+            view = matrix.samples.view()
+            ctx.panel.state.seen = _signature(view)
+            ctx.ops.set_view(view=view)
             _draw(ctx, matrix, None)
 
     def on_save(self, ctx: Any) -> None:
         """Save the cell as a view."""
         _act(ctx, lambda cell: f"Saved view “{fos.save_cell_view(cell)}”")
+        ctx.ops.reload_dataset()
 
     def on_save_all(self, ctx: Any) -> None:
         """Save every cell of mistakes as a view."""
@@ -108,7 +121,8 @@ class SaliencyConfusion(foo.Panel):
 
     def on_tag_name(self, ctx: Any) -> None:
         """Keep the tag that was typed."""
-        _set(ctx, tag=ctx.params["value"])
+        if _get(ctx, "tag") != ctx.params["value"]:
+            _set(ctx, tag=ctx.params["value"])
 
     def on_tag(self, ctx: Any) -> None:
         """Tag the cell's samples."""
@@ -148,6 +162,7 @@ class SaliencyConfusion(foo.Panel):
 
 
 def _refresh(ctx: Any) -> None:
+    ctx.panel.state.seen = _signature(ctx.view)
     matrix = _matrix(ctx)
     if matrix is not None:
         _, pair = split_cell_view(ctx.view, matrix.gt_field, matrix.pred_field)
@@ -192,7 +207,9 @@ def _open(ctx: Any, pair: Pair) -> None:
         ctx.ops.notify("The labels have changed: the matrix was counted again", variant="warning")
         _draw(ctx, matrix, None)
         return
-    ctx.ops.set_view(view=matrix.cells[pair].view())
+    view = matrix.cells[pair].view()
+    ctx.panel.state.seen = _signature(view)
+    ctx.ops.set_view(view=view)
     _show_fields(ctx)
     _draw(ctx, matrix, pair)
 
@@ -223,7 +240,7 @@ def _act(ctx: Any, verb: Any) -> None:
         ctx.ops.notify(str(error), variant="error")
         return
     _draw(ctx, matrix, tuple(pair))
-    ctx.ops.reload_dataset()
+    ctx.ops.reload_samples()
 
 
 def _show_fields(ctx: Any) -> None:
@@ -234,6 +251,12 @@ def _show_fields(ctx: Any) -> None:
         scheme = color_scheme(_fields(ctx, fo.Heatmap))
         colours = {"color_by": scheme.color_by, "opacity": scheme.opacity, "fields": scheme.fields}
         ctx.trigger("set_color_scheme", colours)
+
+
+def _signature(view: Any) -> str:
+    """Return what tells one view from another; the ids that FiftyOne gives its stages are new every time."""
+    stages = [(stage["_cls"], stage["kwargs"]) for stage in view._serialize()]
+    return hashlib.sha256(json.dumps(stages, default=str).encode()).hexdigest()[:16]
 
 
 def _get(ctx: Any, name: str) -> Any:

@@ -10,7 +10,7 @@ from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import views
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, count_confusion, fields_of_evaluation
 from fiftyone_saliency.dataset.curate import as_tags
-from fiftyone_saliency.dataset.fields import dataset_of, require_samples
+from fiftyone_saliency.dataset.fields import dataset_of, fresh_dataset_of, require_samples
 from fiftyone_saliency.dataset.views import WHICH, Which
 
 
@@ -51,6 +51,7 @@ def save_cell_view(cell: Cell) -> str:
     Raises:
         RunConflictError: if a saved view of that name exists that is no cell.
     """
+    fresh_dataset_of(cell.matrix.samples)
     return views.save_cell(cell)
 
 
@@ -74,7 +75,7 @@ def save_cell_views(samples: Any, matrix: ConfusionMatrix, *, only: Which = "err
     """
     check_choice(only, "only", WHICH)
     check_int(min_count, "min_count", 1)
-    if dataset_of(samples) is not dataset_of(matrix.samples):
+    if fresh_dataset_of(samples) is not dataset_of(matrix.samples):
         raise ArgumentError("Expected `matrix` to be counted on `samples`, but it belongs to another dataset.")
     return [views.save_cell(cell) for cell in views.select_cells(matrix, only, min_count)]
 
@@ -86,7 +87,7 @@ def delete_cell_views(samples: Any, names: Sequence[str] | None = None) -> list[
         samples: dataset or view.
         names: the views to delete; all saved cells by default.
     """
-    return views.delete_cell_views(dataset_of(samples), names)
+    return views.delete_cell_views(fresh_dataset_of(samples), names)
 
 
 def tag_cell(cell: Cell | Any, tags: str | Sequence[str] = "enrich") -> int:

@@ -85,6 +85,7 @@ def compute_saliency(
     num_workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
     check_int(num_workers, "num_workers", 1)
     dataset = require_samples(samples)
+    dataset.reload()
     adapter = load_model(model)
     method_name, attributor = get_method(method, parameters)
     spec = parse_target(target, adapter.classes)

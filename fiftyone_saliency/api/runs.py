@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fiftyone_saliency.dataset import runs
-from fiftyone_saliency.dataset.fields import dataset_of
+from fiftyone_saliency.dataset.fields import fresh_dataset_of
 from fiftyone_saliency.dataset.runs import SaliencyRun
 
 
 def list_runs(samples: Any) -> list[SaliencyRun]:
     """Return the records of all saliency runs of a dataset, the oldest first."""
-    dataset = dataset_of(samples)
+    dataset = fresh_dataset_of(samples)
     found = [runs.load(dataset, key) for key in runs.list_keys(dataset)]
     return sorted(found, key=lambda run: run.started)
 
@@ -26,7 +26,7 @@ def load_run(samples: Any, key: str) -> SaliencyRun:
     Raises:
         UnknownNameError: if there is no such run.
     """
-    return runs.load(dataset_of(samples), key)
+    return runs.load(fresh_dataset_of(samples), key)
 
 
 def delete_run(samples: Any, key: str) -> None:
@@ -39,5 +39,5 @@ def delete_run(samples: Any, key: str) -> None:
     Raises:
         UnknownNameError: if there is no such run.
     """
-    dataset = dataset_of(samples)
+    dataset = fresh_dataset_of(samples)
     runs.delete(dataset, runs.load(dataset, key))

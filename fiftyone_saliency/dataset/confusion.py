@@ -158,7 +158,7 @@ def split_cell_view(view: Any, gt_field: str, pred_field: str) -> tuple[Any, Pai
         The samples that the cell belongs to, and its (truth, prediction); the view itself and None if its last
         stage is not a cell of these fields.
     """
-    stages = view._serialize() if isinstance(view, fo.DatasetView) else []  # noqa: SLF001
+    stages = view._serialize() if isinstance(view, fo.DatasetView) else []
     expressions = dict(stages[-1]["kwargs"]).get("filter", {}) if stages else {}
     sides = expressions.get("$expr", {}).get("$and", []) if isinstance(expressions, dict) else []
     if len(sides) != 2:
@@ -167,7 +167,7 @@ def split_cell_view(view: Any, gt_field: str, pred_field: str) -> tuple[Any, Pai
     if _ELSE in labels:
         return view, None
     base = dataset_of(view).view()
-    for stage in view._stages[:-1]:  # noqa: SLF001
+    for stage in view._stages[:-1]:
         base = base.add_stage(stage)
     return base, (labels[0], labels[1])
 

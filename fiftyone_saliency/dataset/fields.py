@@ -28,6 +28,13 @@ def dataset_of(samples: Any) -> fo.Dataset:
     return samples if isinstance(samples, fo.Dataset) else samples._root_dataset
 
 
+def fresh_dataset_of(samples: Any) -> fo.Dataset:
+    """Return the dataset of a collection as the database has it now: the App's server may have changed it."""
+    dataset = dataset_of(samples)
+    dataset.reload()
+    return dataset
+
+
 def require_samples(samples: Any) -> fo.Dataset:
     """Return the dataset of a collection that holds at least one sample.
 

@@ -19,8 +19,8 @@ from fiftyone_saliency.models.batch import Batch
 class SmoothGrad:
     """Average the magnitude of the gradient over noisy copies of the image.
 
-    Values are not negative (the magnitude is averaged; the paper averages the signed gradient and shows its magnitude), in units of
-    the score per unit of input, at the network's resolution.
+    Values are not negative, in units of the score per unit of input, at the network's resolution. We depart from
+    the paper in one thing: it averages the signed gradient and shows the magnitude of the average.
 
     Args:
         samples: noisy copies per image, at least 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -25,6 +26,9 @@ def find_layer(module: nn.Module, name: str) -> nn.Module:
 def default_layer(module: nn.Module, forward: Callable[[], Tensor]) -> tuple[str, nn.Module]:
     """Return name and module of the last layer whose output is a feature map larger than one pixel.
 
+    Blocks count as layers, so that the sum after a skip connection is found; a module that the network uses
+    several times, such as one shared activation, does not, because it is no place in the network.
+
     Args:
         module: the network.
         forward: runs the network once.
@@ -41,8 +45,7 @@ def default_layer(module: nn.Module, forward: Callable[[], Tensor]) -> tuple[str
 
         return hook
 
-    leaves = [(n, m) for n, m in module.named_modules() if n and not any(m.children())]
-    handles = [m.register_forward_hook(note(n)) for n, m in leaves]
+    handles = [m.register_forward_hook(note(n)) for n, m in module.named_modules() if n]
     try:
         with torch.no_grad():
             forward()
@@ -50,7 +53,8 @@ def default_layer(module: nn.Module, forward: Callable[[], Tensor]) -> tuple[str
         for handle in handles:
             handle.remove()
     # A map that only the first half of the network has (a ViT's patch embedding) explains nothing.
-    late = [(name, layer) for name, layer, is_map in calls[len(calls) // 2 :] if is_map]
+    times = Counter(name for name, _, _ in calls)
+    late = [(name, layer) for name, layer, is_map in calls[len(calls) // 2 :] if is_map and times[name] == 1]
     if not late:
         raise ModelError(
             "Expected a layer with a feature map (N, C, H, W) in the network's second half, but found none. "

@@ -1,0 +1,1 @@
+"""The two stories, runnable: `python -m examples.professions` and `python -m examples.groceries`."""

@@ -1,0 +1,20 @@
+"""Open the App with the samples on the left and the confusion panel on the right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+
+
+def open_app(samples: Any) -> None:
+    """Open the App and stay until it is closed or interrupted."""
+    samples_space = fo.Space(children=[fo.Panel(type="Samples", pinned=True)])
+    panel_space = fo.Space(children=[fo.Panel(type="saliency_confusion")])
+    spaces = fo.Space(children=[samples_space, panel_space], orientation="horizontal")
+    session = fo.launch_app(samples, spaces=spaces)
+    print("Click a cell of the matrix. Press Ctrl+C to end.")
+    try:
+        session.wait(-1)
+    except KeyboardInterrupt:
+        session.close()

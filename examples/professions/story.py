@@ -1,0 +1,182 @@
+"""The professions story: an accurate model that looked at heads, and what it took to make it look at uniforms.
+
+Train on pictures where each profession has its own head, see in the confusion matrix and the maps what the model
+learned, tag its mistakes, export them, add what was missing, train again, compare.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+
+import fiftyone_saliency as fos
+from examples import _for_app
+from examples.professions import network, pictures
+
+DATASET = "professions"
+TAG = "enrich"
+Table = dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to train on."""
+
+    image: str
+    profession: str
+
+
+@dataclass(frozen=True)
+class Bed:
+    """The pictures of the story.
+
+    Attributes:
+        biased: What the first model is trained on: each profession has its own head.
+        paired: Test pictures of the same kind.
+        shuffled: Test pictures whose heads tell nothing.
+        pool: Pictures from the field, heads shuffled: where the mistakes are found.
+        varied: Newly drawn, with heads that were never seen: what enrichment adds.
+    """
+
+    biased: list[pictures.Row]
+    paired: list[pictures.Row]
+    shuffled: list[pictures.Row]
+    pool: list[pictures.Row]
+    varied: list[pictures.Row]
+
+
+def tell(folder: Path) -> tuple[fo.Dataset, Table]:
+    """Tell the whole story; return its dataset and the table of before and after."""
+    print("1. Draw the pictures")
+    bed = draw(folder)
+    dataset = build_dataset(bed)
+
+    print("2. Train on pictures where every profession has its own head; look at what the model looks at")
+    train(folder / "before.pt", bed.biased)
+    explain(dataset, folder / "before.pt", "predictions", "saliency", "before")
+
+    print("3. Open the matrix of the pool, save its cells of mistakes, tag and export them")
+    pool = dataset.match_tags("pool")
+    matrix = fos.confusion(pool, "predictions")
+    print(f"   {matrix}")
+    names = fos.save_cell_views(pool, matrix, only="errors", min_count=5)
+    mistakes = [cell for cell in matrix.cells.values() if cell.is_error]
+    tagged = sum(fos.tag_cell(cell, TAG) for cell in mistakes)
+    exported = export(pool, folder / "retraining")
+    print(f"   {len(names)} cells saved as views, {tagged} samples tagged and exported to {folder / 'retraining'}")
+
+    print("4. Train again, with the mistakes and newly drawn heads added; look again")
+    train(folder / "after.pt", [*bed.biased, *exported, *bed.varied])
+    explain(dataset, folder / "after.pt", "predictions_after", "saliency_after", "after")
+    fos.show_heatmaps(dataset, fields=["saliency"], labels=["ground_truth", "predictions"])
+    return dataset, {"before": measure(dataset, "saliency"), "after": measure(dataset, "saliency_after")}
+
+
+def draw(folder: Path) -> Bed:
+    """Draw the pictures, or read what an earlier run has drawn."""
+    every_head = (*pictures.HEADS, *pictures.EXTRA_HEADS)
+    return Bed(
+        biased=pictures.write(folder / "biased", 2000, bias=1.0, seed=1),
+        paired=pictures.write(folder / "paired", 400, bias=1.0, seed=3),
+        shuffled=pictures.write(folder / "shuffled", 400, bias=0.0, seed=4),
+        pool=pictures.write(folder / "pool", 1200, bias=0.0, seed=5),
+        varied=pictures.write(folder / "varied", 800, bias=0.0, seed=6, heads=every_head),
+    )
+
+
+def build_dataset(bed: Bed) -> fo.Dataset:
+    """Make the FiftyOne dataset: test pictures and pool, with professions, heads and exact regions."""
+    if fo.dataset_exists(DATASET):
+        old = fo.load_dataset(DATASET)
+        for run in fos.list_runs(old):
+            fos.delete_run(old, run.key)
+    dataset = fo.Dataset(DATASET, persistent=True, overwrite=True)
+    parts = {"paired": bed.paired, "shuffled": bed.shuffled, "pool": bed.pool}
+    samples = [_sample(row, tag) for tag, rows in parts.items() for row in rows]
+    dataset.mask_targets = {"regions": dict(pictures.REGIONS)}
+    dataset.add_samples(samples, progress=False)
+    return dataset
+
+
+def train(path: Path, examples: Sequence[Any]) -> None:
+    """Train a network and save it, then give it a name that the App's form offers."""
+    network.save(network.train(examples, report=lambda line: print(f"   {line}")), path)
+    fos.register_model(f"professions-{path.stem}", f"{_for_app.__file__}:professions", path=str(path))
+
+
+def load(path: str) -> Any:
+    """Load a trained network, ready to explain."""
+    return fos.load_model(
+        network.load(path), classes=pictures.PROFESSIONS, transform=network.build_transform(), layer=network.CAM_LAYER
+    )
+
+
+def explain(dataset: fo.Dataset, path: Path, pred_field: str, field: str, eval_key: str) -> None:
+    """Predict, evaluate, and compute what drove each prediction."""
+    model = fos.load_model(f"professions-{path.stem}")
+    fos.predict(dataset, model, pred_field, batch_size=64, progress=False)
+    fos.evaluate(dataset, pred_field, eval_key=eval_key, overwrite=True)
+    run = fos.compute_saliency(dataset, model, field, pred_field=pred_field, batch_size=64, progress=False)
+    print(f"   {run}")
+
+
+def export(pool: Any, folder: Path) -> list[Example]:
+    """Export the tagged samples, and read back what a training script would read."""
+    shutil.rmtree(folder, ignore_errors=True)
+    fos.export_for_retraining(pool, folder, tags=TAG)
+    exported = fos.load_export(folder)
+    examples = [Example(s.filepath, s.ground_truth.label) for s in exported]
+    exported.delete()
+    return examples
+
+
+def measure(dataset: fo.Dataset, field: str) -> dict[str, float | None]:
+    """Measure accuracy and the shares of evidence of one model, on the test pictures."""
+    pred_field = fos.load_run(dataset, field).request.pred_field
+    accuracy = {tag: fos.confusion(dataset.match_tags(tag), pred_field).accuracy for tag in ("paired", "shuffled")}
+    shares = fos.region_shares(dataset.match_tags(["paired", "shuffled"]), field, regions="regions")
+    numbers = {f"accuracy_{tag}": value for tag, value in accuracy.items()}
+    numbers |= {f"share_{name}": shares[name].mean for name in ("head", "uniform", "background")}
+    return numbers | {f"area_{name}": shares[name].area for name in ("head", "uniform", "background")}
+
+
+def show(table: Table) -> str:
+    """Return the table as text."""
+    rows = (
+        ("accuracy, heads as in training", "accuracy_paired"),
+        ("accuracy, heads shuffled", "accuracy_shuffled"),
+        ("evidence on the head", "share_head"),
+        ("evidence on the uniform", "share_uniform"),
+        ("evidence on the background", "share_background"),
+    )
+    lines = ["", f"{'':<34}{'before':>8}{'after':>8}{'area':>8}"]
+    for title, key in rows:
+        area = table["before"].get(key.replace("share_", "area_")) if key.startswith("share_") else None
+        lines.append(f"{title:<34}" + "".join(_cell(v) for v in (table["before"][key], table["after"][key], area)))
+    heads = [_ratio(table[state]["share_head"], table[state]["share_uniform"]) for state in ("before", "after")]
+    lines.append(f"{'head / (head + uniform)':<34}" + "".join(_cell(v) for v in heads))
+    lines += ["", "Area is the share of the picture: what a map without preference would score.", ""]
+    return "\n".join(lines)
+
+
+def _sample(row: pictures.Row, tag: str) -> fo.Sample:
+    return fo.Sample(
+        filepath=str(row.image),
+        tags=[tag],
+        ground_truth=fo.Classification(label=row.profession),
+        head=fo.Classification(label=row.head),
+        regions=fo.Segmentation(mask_path=str(row.mask)),
+    )
+
+
+def _ratio(part: float | None, rest: float | None) -> float | None:
+    return None if part is None or rest is None or part + rest == 0 else part / (part + rest)
+
+
+def _cell(value: float | None) -> str:
+    return f"{'':>8}" if value is None else f"{value:>8.3f}"

@@ -1,0 +1,73 @@
+"""What a person does in the App, in words: open the panel, click a cell, read the count."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import expect
+
+# The first answer of a busy machine can take long; what counts is the answer.
+expect.set_options(timeout=40_000)
+
+PANEL = "saliency_confusion"
+_PLOT = ".js-plotly-plot"
+_STILL = """() => {
+  const r = document.querySelector('.js-plotly-plot').getBoundingClientRect();
+  const key = [r.left, r.top, r.width, r.height].join();
+  if (window.__key !== key) { window.__key = key; window.__since = performance.now(); return false; }
+  return performance.now() - window.__since > 400;
+}"""
+_CELL = """([x, y]) => {
+  const plot = document.querySelector('.js-plotly-plot'), l = plot._fullLayout, r = plot.getBoundingClientRect();
+  return {x: r.left + l.xaxis._offset + l.xaxis.d2p(x), y: r.top + l.yaxis._offset + l.yaxis.d2p(y)};
+}"""
+_COUNTS = """() => {
+  const found = {};
+  for (const trace of document.querySelector('.js-plotly-plot').data)
+    trace.z.forEach((row, i) => row.forEach((value, j) => {
+      if (value !== null) found[`${trace.y[i]} → ${trace.x[j]}`] = trace.customdata[i][j];
+    }));
+  return found;
+}"""
+
+
+def open_panel(page: Any) -> Any:
+    page.locator('[data-cy="new-panel-btn"]').first.click()
+    page.locator(f'[data-cy="new-panel-option-{PANEL}"]').click()
+    panel = page.locator(f'[data-cy="panel-content-{PANEL}"]')
+    panel.wait_for()
+    wait_for_plot(page)
+    return panel
+
+
+def wait_for_plot(page: Any) -> None:
+    page.wait_for_selector(f"{_PLOT} .hm", state="attached")
+    page.wait_for_function(_STILL, polling=100)
+
+
+def counts(page: Any) -> dict[str, int]:
+    """The numbers that the plot carries, by "truth → prediction"."""
+    return page.evaluate(_COUNTS)
+
+
+def click_cell(page: Any, truth: str, prediction: str) -> None:
+    wait_for_plot(page)
+    where = page.evaluate(_CELL, [prediction, truth])
+    page.mouse.move(where["x"] - 3, where["y"] - 3)
+    page.mouse.move(where["x"], where["y"])
+    page.locator(".hoverlayer .hovertext").wait_for(state="attached")
+    page.mouse.click(where["x"], where["y"])
+
+
+def expect_count(page: Any, count: int) -> None:
+    expect(page.locator('[data-cy="entry-counts"]')).to_have_text(re.compile(rf"^{count} samples?$"))
+    expect(page.locator('[data-cy="fo-grid"] [data-cy="looker"]')).to_have_count(count)
+
+
+def pixels(locator: Any) -> np.ndarray:
+    """A screenshot of an element, float (H, W, 3)."""
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"), float)

@@ -1,0 +1,90 @@
+"""The plugin as FiftyOne loads it: a swallowed error or an unlisted class would simply be missing in the App."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "@fiftyone-saliency/saliency"
+
+
+@pytest.fixture(scope="module")
+def context(fo):
+    import fiftyone.plugins as fop
+    from fiftyone.plugins.context import build_plugin_contexts
+
+    found = [c for c in build_plugin_contexts() if c.name == NAME]
+    assert fop.get_plugin(NAME) is not None
+    (context,) = found
+    context.register_all()
+    return context
+
+
+def test_loads_without_errors(context):
+    assert context.errors == []
+
+
+def test_manifest_and_classes_agree(context):
+    manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
+
+    names = sorted(instance.config.name for instance in context.instances)
+
+    assert names == sorted([*manifest["operators"], *manifest["panels"]])
+
+
+def test_every_operator_states_label_description_and_risk(context):
+    from fiftyone.operators.types import RiskLevel
+
+    manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
+    for instance in context.instances:
+        if instance.config.name in manifest["operators"]:
+            config = instance.config
+            assert config.label.startswith("Saliency: ")
+            assert len(config.description) > 20
+            assert config.risk_level != RiskLevel.DANGEROUS
+
+
+def test_version_is_one(context):
+    import fiftyone_saliency
+
+    assert yaml.safe_load((ROOT / "fiftyone.yml").read_text())["version"] == fiftyone_saliency.__version__
+
+
+def test_the_root_file_imports_nothing_before_register():
+    """FiftyOne runs it again at every request of every user."""
+    code = (
+        "import sys, importlib.util;"
+        f"spec = importlib.util.spec_from_file_location('plugin', {str(ROOT / '__init__.py')!r});"
+        "module = importlib.util.module_from_spec(spec); before = set(sys.modules); spec.loader.exec_module(module);"
+        "print(sorted(set(sys.modules) - before))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_downloaded_plugin_works_without_the_package_installed(tmp_path):
+    """`fiftyone plugins download` copies the folder and installs nothing: the plugin's own copy must serve."""
+    code = (
+        "import sys, types; sys.path = [p for p in sys.path if 'editable' not in p];"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()];"
+        f"sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})];"
+        "import importlib.util; assert importlib.util.find_spec('fiftyone_saliency') is None;"
+        f"spec = importlib.util.spec_from_file_location('the_plugin', {str(ROOT / '__init__.py')!r},"
+        f" submodule_search_locations=[{str(ROOT)!r}]);"
+        "module = importlib.util.module_from_spec(spec); sys.modules['the_plugin'] = module;"
+        "spec.loader.exec_module(module); found = [];"
+        "module.register(types.SimpleNamespace(register=found.append)); print(len(found));"
+        "import fiftyone_saliency; print(fiftyone_saliency.__file__)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.stderr.count("Traceback") == 0, done.stderr
+    assert done.stdout.split() == ["7", str(ROOT / "fiftyone_saliency" / "__init__.py")]

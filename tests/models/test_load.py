@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
+from fiftyone_saliency.core.targets import TargetSpec
+from fiftyone_saliency.methods._registry import list_methods
+from fiftyone_saliency.models import registry
+from fiftyone_saliency.models.load import load
+from fiftyone_saliency.runtime.worker import Explainer, Predictor
+from tests.oracles import CLASSES, SmallCNN, adapt, method, resize
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    torch.manual_seed(0)
+    return models.resnet18(weights=None, num_classes=3).eval()
+
+
+@pytest.fixture(scope="module")
+def weights(resnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
+    torch.save(resnet.state_dict(), path)
+    return path
+
+
+def test_a_module_with_classes_and_transform_is_a_model():
+    network, transform = SmallCNN(), resize()
+    model = load(network, list(CLASSES), transform, "body.4")
+    assert model.module is network
+    assert (model.classes, model.transform, model.layer, model.name) == (CLASSES, transform, "body.4", "SmallCNN")
+
+
+def test_a_module_without_a_transform_is_refused():
+    with pytest.raises(ModelError, match="Expected `transform`, the preprocessing that SmallCNN was trained with"):
+        load(SmallCNN(), CLASSES)
+
+
+def test_a_module_without_classes_is_refused():
+    with pytest.raises(ModelError, match=r"Expected `classes` to list .* but got None for SmallCNN"):
+        load(SmallCNN(), transform=resize())
+
+
+def test_an_unknown_layer_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"known layer, but got 'heads'. Did you mean `head`"):
+        load(SmallCNN(), CLASSES, resize(), "heads")
+
+
+@pytest.mark.parametrize("thing", [3, None, [SmallCNN()], SmallCNN, {"model": 1}])
+def test_what_is_no_model_is_refused_with_the_choices(thing):
+    with pytest.raises(ModelError, match=r"Expected a torch.nn.Module, .* but got \w+"):
+        load(thing, CLASSES, resize())
+
+
+def test_a_loaded_model_is_taken_as_it_is():
+    model = adapt(SmallCNN())
+    assert load(model) is model
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute"),
+    [
+        ({"classes": ["a", "b", "c"]}, ("a", "b", "c")),
+        ({"transform": resize(12)}, None),
+        ({"layer": "body.0"}, "body.0"),
+    ],
+)
+def test_a_loaded_model_can_be_given_another_part(changes, attribute):
+    model = adapt(SmallCNN(), "body.4")
+    other = load(model, **changes)
+    (name,) = changes
+    assert getattr(other, name) == (attribute or changes[name])
+    assert other.module is model.module
+    kept = {"classes", "transform", "layer", "name"} - {name}
+    assert {n: getattr(other, n) for n in kept} == {n: getattr(model, n) for n in kept}
+    assert model.classes == CLASSES
+
+
+def probes() -> list[Callable[[Any], None]]:
+    target = TargetSpec("red")
+    explainers = [lambda model, n=n: Explainer(model, method(n), target, 51).probe() for n in list_methods()]
+    return [*explainers, lambda model: Predictor(model).probe()]
+
+
+@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+def test_a_probe_finds_classes_that_do_not_fit_before_the_first_image(probe):
+    with pytest.raises(ModelError, match="the model returns 3 logits and `classes` has 2 names"):
+        probe(load(SmallCNN(), CLASSES[:2], resize()))
+
+
+@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+def test_a_probe_finds_a_transform_that_gives_no_tensor(probe):
+    with pytest.raises(ModelError, match=r"a tensor \(C, H, W\), but got Image"):
+        probe(load(SmallCNN(), CLASSES, lambda image: image))
+
+
+@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+def test_a_probe_passes_a_model_that_fits(probe):
+    probe(load(SmallCNN(), CLASSES, resize()))
+
+
+def test_a_torchvision_name_takes_the_weights_of_a_file(resnet, weights):
+    model = load("resnet18", CLASSES, resize(), weights=weights)
+    images = torch.rand(1, 3, 40, 40)
+    assert torch.equal(model.logits(images), resnet(images))
+    assert model.classes == CLASSES
+    assert model.name == "resnet18"
+    assert not model.module.training
+
+
+def test_a_checkpoint_may_hold_its_weights_under_state_dict(resnet, tmp_path):
+    torch.save({"state_dict": resnet.state_dict(), "epoch": 3}, tmp_path / "checkpoint.pt")
+    assert load("resnet18", CLASSES, resize(), weights=str(tmp_path / "checkpoint.pt")).classes == CLASSES
+
+
+def test_a_torchvision_name_brings_its_own_preprocessing(weights):
+    model = load("resnet18", CLASSES, weights=weights)
+    assert repr(model.transform) == repr(models.ResNet18_Weights.DEFAULT.transforms())
+
+
+def test_weights_of_another_number_of_classes_say_what_does_not_fit(weights):
+    with pytest.raises(ModelError, match=r"state dict for resnet18, but got: .*size mismatch for fc"):
+        load("resnet18", CLASSES[:2], resize(), weights=weights)
+
+
+def test_weights_of_another_architecture_are_refused(weights):
+    with pytest.raises(ModelError, match="to hold a state dict for mobilenet_v3_small, but got"):
+        load("mobilenet_v3_small", CLASSES, resize(), weights=weights)
+
+
+def not_weights(kind: str, path: Path) -> None:
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("no weights")
+    elif kind == "list":
+        torch.save([1, 2], path)
+    elif kind == "whole module":
+        torch.save(SmallCNN(), path)
+    elif kind == "folder":
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "list", "whole module", "folder"])
+def test_a_file_that_holds_no_weights_is_refused_by_its_name(kind, tmp_path):
+    """A whole pickled module is code: it is refused too."""
+    path = tmp_path / "weights.pt"
+    not_weights(kind, path)
+    with pytest.raises(ModelError, match=r"weights\.pt to hold a state dict for resnet18, but got: \S"):
+        load("resnet18", CLASSES, resize(), weights=path)
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"registered or torchvision model, but got 'resnet_18'.*`resnet18`"):
+        load("resnet_18")
+
+
+def test_weights_belong_to_a_torchvision_name_only(weights):
+    with pytest.raises(ArgumentError, match="`weights` only with a torchvision name"):
+        load(SmallCNN(), CLASSES, resize(), weights=weights)
+
+
+def test_weights_do_not_belong_to_a_registered_name(weights, monkeypatch):
+    monkeypatch.setattr(registry, "_IN_PROCESS", {})
+    registry.register("my-model", lambda: adapt(SmallCNN()), {})
+    with pytest.raises(ArgumentError, match="`weights` only with a torchvision name"):
+        load("my-model", weights=weights)
