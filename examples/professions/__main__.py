@@ -1,37 +1,20 @@
 """`python -m examples.professions`: tell the story, print the table, open the App."""
 
-from __future__ import annotations
-
-import argparse
-import json
-import time
 from pathlib import Path
+from typing import Any
 
-from examples._workspace import FOLDER, use_workspace
+from examples._command import Teller, run
 
 
-def main() -> None:
-    """Run the story with the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m examples.professions", description=__doc__)
-    parser.add_argument("--no-app", action="store_true", help="stop before the App")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file, too")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where everything is kept (default: %(default)s)")
-    options = parser.parse_args()
-    started = time.perf_counter()
-    folder = use_workspace(options.folder.absolute())
-
+def _teller() -> Teller:
     from examples.professions import story
 
-    dataset, table = story.tell(folder / "professions")
-    print(story.show(table))
-    print(f"{time.perf_counter() - started:.0f} seconds")
-    if options.json is not None:
-        options.json.write_text(json.dumps(table, indent=1))
-    if not options.no_app:
-        from examples._app import open_app
+    def tell(folder: Path) -> tuple[Any, str, dict[str, Any]]:
+        dataset, table = story.tell(folder)
+        return dataset, story.show(table), table
 
-        open_app(dataset)
+    return tell
 
 
 if __name__ == "__main__":
-    main()
+    run("professions", "An accurate model that looked at heads, until the data was enriched.", _teller)

@@ -1,5 +1,8 @@
 """How the App draws a dataset's heatmaps."""
 
+# pyright: reportAttributeAccessIssue=false
+# FiftyOne's documents are typed as the fields that describe them.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

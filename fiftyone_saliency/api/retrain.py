@@ -1,5 +1,8 @@
 """Export what was tagged, for retraining, and read it back."""
 
+# pyright: reportAttributeAccessIssue=false
+# FiftyOne's documents are typed as the fields that describe them.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

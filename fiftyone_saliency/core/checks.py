@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 
 
-def check_range(value: float, name: str, low: float | None = None, high: float | None = None) -> None:
+def check_range(value: Any, name: str, low: float | None = None, high: float | None = None) -> None:
     """Raise unless ``low <= value <= high``.
 
     Raises:

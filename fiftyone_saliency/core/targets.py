@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fiftyone_saliency.core.errors import ArgumentError, TargetError, UnknownNameError
 from fiftyone_saliency.core.types import SampleItem, Target
@@ -51,7 +52,7 @@ class TargetSpec:
         return Target(columns[0], f"{classes[columns[0]]} − {classes[columns[1]]}", columns[1])
 
 
-def parse_target(text: str, classes: Sequence[str]) -> TargetSpec:
+def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
     """Read a target such as ``"predicted"``, ``"cake"``, ``"contrast"`` or ``"chocolate - cake"``.
 
     ``"contrast"`` stands for ``"predicted - ground_truth"``: why this answer *rather than* the right one.

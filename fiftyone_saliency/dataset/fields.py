@@ -1,5 +1,8 @@
 """Check collections and fields before anything is computed or written."""
 
+# pyright: reportAttributeAccessIssue=false
+# FiftyOne's documents are typed as the fields that describe them.
+
 from __future__ import annotations
 
 from typing import Any

@@ -121,7 +121,7 @@ def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weig
         return lambda label, shape: weights_from_boxes(
             [(d.label, tuple(d.bounding_box)) for d in label.detections], (shape[0], shape[1]), labels
         )
-    dataset = dataset_of(samples)
+    dataset: Any = dataset_of(samples)
     targets = dataset.mask_targets.get(regions) or dataset.default_mask_targets or {}
     names = {int(value): name for value, name in targets.items() if not str(value).startswith("#")}
     return lambda label, shape: weights_from_mask(label.get_mask(), names, (shape[0], shape[1]))

@@ -1,5 +1,8 @@
 """Heatmaps on disk and in the database: 8-bit PNG files that are complete or absent, one write per batch."""
 
+# pyright: reportAttributeAccessIssue=false
+# FiftyOne's documents are typed as the fields that describe them.
+
 from __future__ import annotations
 
 import os
@@ -33,7 +36,7 @@ _ATTRIBUTES = {
 
 def default_folder(dataset: fo.Dataset, key: str) -> Path:
     """Return where a run's files live: ``<default_dataset_dir>/saliency/<dataset id>/<run key>``."""
-    return Path(fo.config.default_dataset_dir).expanduser() / "saliency" / str(dataset._doc.id) / key
+    return Path(str(fo.config.default_dataset_dir)).expanduser() / "saliency" / str(dataset._doc.id) / key
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +158,11 @@ def read_map(heatmap: fo.Heatmap) -> NDArray[np.float32] | None:
     """
     if heatmap.map_path is None:
         return None if heatmap.map is None else np.asarray(heatmap.map, np.float32)
-    levels = cv2.imread(heatmap.map_path, cv2.IMREAD_UNCHANGED)
+    levels = cv2.imread(str(heatmap.map_path), cv2.IMREAD_UNCHANGED)
     if levels is None:
         return None
     if levels.ndim == 3:
         levels = levels[:, :, 0]
     if not heatmap.has_attribute("vmax") or heatmap["vmax"] is None:
         return levels.astype(np.float32)
-    return dequantise(levels, heatmap["vmin"], heatmap["vmax"])
+    return dequantise(levels.astype(np.uint8), heatmap["vmin"], heatmap["vmax"])

@@ -1,11 +1,15 @@
 """Confusion cells as saved views."""
 
+# pyright: reportAttributeAccessIssue=false
+# FiftyOne's documents are typed as the fields that describe them.
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import fiftyone as fo
+import fiftyone.core.utils as fou
 
 from fiftyone_saliency.core.errors import RunConflictError
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix
@@ -47,7 +51,7 @@ def select_cells(matrix: ConfusionMatrix, only: Which, min_count: int) -> list[C
 
 def saved_cell_views(dataset: fo.Dataset) -> list[str]:
     """Return the names of the saved views that are cells."""
-    return [n for n in dataset.list_saved_views() if _is_ours(dataset, n)]
+    return [name for name in map(str, dataset.list_saved_views()) if _is_ours(dataset, name)]
 
 
 def delete_cell_views(dataset: fo.Dataset, names: Iterable[str] | None = None) -> list[str]:
@@ -62,7 +66,7 @@ def delete_cell_views(dataset: fo.Dataset, names: Iterable[str] | None = None) -
 def _free_name(dataset: fo.Dataset, cell: Cell) -> str:
     """FiftyOne tells views apart by a slug of ASCII letters: "C" and "C++" meet there, and must not collide."""
     base = view_name(cell)
-    saved = {n: fo.core.utils.to_slug(n) for n in dataset.list_saved_views()}
+    saved = {n: fou.to_slug(n) for n in dataset.list_saved_views()}
     if base in saved:
         if not _is_ours(dataset, base):
             raise RunConflictError(
@@ -70,7 +74,7 @@ def _free_name(dataset: fo.Dataset, cell: Cell) -> str:
             )
         return base
     name, number = base, 2
-    while fo.core.utils.to_slug(name) in saved.values():
+    while fou.to_slug(name) in saved.values():
         name, number = f"{base} {number}", number + 1
         if name in saved and _is_ours(dataset, name):
             return name

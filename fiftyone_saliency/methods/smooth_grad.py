@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from captum.attr import NoiseTunnel, Saliency
@@ -41,21 +42,20 @@ class SmoothGrad:
     def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:
         """Return the attributions (N, C, H, W)."""
         tunnel = NoiseTunnel(Saliency(model.score))
-        maps = []
+        maps: list[Tensor] = []
         for i, seed in enumerate(batch.seeds):
             image = batch.images[i : i + 1].clone().requires_grad_(True)
             spread = float(self.noise * (image.detach().max() - image.detach().min()))
             # captum draws from the global generator: it is seeded per image and put back.
             with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []):
                 torch.manual_seed(seed)
-                maps.append(
-                    tunnel.attribute(
-                        image,
-                        nt_type="smoothgrad",
-                        nt_samples=self.samples,
-                        stdevs=spread,
-                        additional_forward_args=(batch.plus[i : i + 1], batch.minus[i : i + 1]),
-                        abs=True,
-                    ).detach()
+                smooth: Any = tunnel.attribute(
+                    image,
+                    nt_type="smoothgrad",
+                    nt_samples=self.samples,
+                    stdevs=spread,
+                    additional_forward_args=(batch.plus[i : i + 1], batch.minus[i : i + 1]),
+                    abs=True,
                 )
+            maps.append(smooth.detach())
         return torch.cat(maps)

@@ -76,7 +76,7 @@ def test_grad_cam_equals_captum_on_a_real_network(network: Any, paths, layer):
         expected = sample_bilinearly(cam[0, 0].detach(), image.placement, found.values.shape)
         np.testing.assert_allclose(found.values, expected, atol=1e-5, rtol=1e-4)
         assert found.values.max() > 0.01
-        assert found.score == pytest.approx(float(logits[0, column]), rel=1e-5)
+        assert found.score == pytest.approx(logits[0, column].item(), rel=1e-5)
         assert found.target.index == column
     assert before.differences(Snapshot.of(network)) == []
 

@@ -88,11 +88,12 @@ def test_by_default_a_cam_looks_at_joined_branches_not_at_one_of_them(join):
 
 
 class Shared(nn.Module):
-    """One activation for all, after the last linear layer too: the network of every tutorial."""
+    """One activation for all, as in every tutorial; after the first linear layer too, or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_head: bool) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.in_head = in_head
         self.conv1 = nn.Conv2d(3, 4, 3)
         self.conv2 = nn.Conv2d(4, 4, 3)
         self.relu = nn.ReLU()
@@ -101,13 +102,20 @@ class Shared(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.relu(self.conv2(self.relu(self.conv1(images))))
-        return self.fc2(self.relu(self.fc1(features.mean(dim=(2, 3)))))
+        hidden = self.fc1(features.mean(dim=(2, 3)))
+        return self.fc2(self.relu(hidden) if self.in_head else hidden)
 
 
 def test_by_default_a_cam_passes_over_a_layer_that_ends_without_a_map():
     """A hook sees its last call only, which is no feature map."""
-    network = Shared()
+    network = Shared(in_head=True)
     assert_close(cam(network), cam(network, "conv2"))
+
+
+def test_by_default_a_cam_looks_at_the_last_call_of_a_shared_layer():
+    network = Shared(in_head=False)
+    assert_close(cam(network), cam(network, "relu"))
+    assert not torch.equal(cam(network), cam(network, "conv2"))
 
 
 def test_default_layer_takes_its_hooks_away_when_the_network_fails():

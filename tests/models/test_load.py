@@ -157,6 +157,23 @@ def test_a_file_that_holds_no_weights_is_refused_by_its_name(kind, tmp_path):
         load("resnet18", CLASSES, resize(), weights=path)
 
 
+class Intruder:
+    """What a pickle can do when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.path,)
+
+
+def test_a_file_of_weights_never_runs_code(tmp_path):
+    torch.save({"state_dict": Intruder(tmp_path / "was here")}, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match="to hold a state dict for resnet18"):
+        load("resnet18", CLASSES, resize(), weights=tmp_path / "weights.pt")
+    assert not (tmp_path / "was here").exists()
+
+
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(UnknownNameError, match=r"registered or torchvision model, but got 'resnet_18'.*`resnet18`"):
         load("resnet_18")

@@ -110,6 +110,23 @@ def test_inputs_of_unlike_shapes_may_share_a_chunk(pictures, tmp_path):
         np.testing.assert_allclose(by_id(result)[str(i)].values, alone.values, atol=1e-6, rtol=1e-4)
 
 
+def test_inputs_of_one_shape_go_through_the_network_together(pictures, tmp_path):
+    sizes = []
+
+    class Counting(SmallCNN):
+        def forward(self, images: Tensor) -> Tensor:
+            sizes.append(tuple(images.shape))
+            return super().forward(images)
+
+    tall = tmp_path / "tall.png"
+    Image.open(pictures[1]).transpose(Image.Transpose.TRANSPOSE).save(tall)
+    model = adapt(Counting(), transform=transforms.Compose([transforms.Resize(40), transforms.ToTensor()]))
+    chunk = load_chunk([pictures[0], str(tall), pictures[2], pictures[3]], model)
+    sizes.clear()
+    assert len(Predictor(model)(chunk).results) == 4
+    assert sizes == [(3, 3, 40, 53), (1, 3, 53, 40)]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_map_does_not_depend_on_the_chunk_its_order_or_its_neighbours(pictures, name):
     """What resumption rests on: seeds belong to samples."""
@@ -145,6 +162,8 @@ def test_samples_without_anything_to_explain_are_skipped_one_by_one(pictures):
         "0": Target(2, "blue − red", 0),
         "5": Target(0, "red − green", 1),
     }
+    for sample, image in zip(result.results, labelled(pictures, explain.model, *pairs)[::5], strict=True):
+        np.testing.assert_allclose(sample.values, explain([image]).results[0].values, atol=1e-6)
     assert {f.sample_id: f.kind for f in result.failures} == dict.fromkeys("1234", "skip")
     assert [f.reason for f in result.failures] == [
         "the sample has no ground truth",

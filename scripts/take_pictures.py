@@ -1,0 +1,83 @@
+"""Take the README's pictures from the real App, on the dataset that `make demo` made, and renew its table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from examples._workspace import FOLDER, REPOSITORY, use_workspace
+
+PICTURES = REPOSITORY / "docs" / "pictures"
+
+
+def main() -> None:
+    """Tell the story if it was not told, then take all pictures."""
+    folder = use_workspace(FOLDER)
+
+    import fiftyone as fo
+
+    from examples.professions import story
+    from tests.e2e.app_server import chromium, serve
+
+    if not fo.dataset_exists(story.DATASET):
+        story.tell(folder / "professions")
+    dataset = fo.load_dataset(story.DATASET)
+    table = {"before": story.measure(dataset, "saliency"), "after": story.measure(dataset, "saliency_after")}
+    _write_table(REPOSITORY / "README.md", story.show(table))
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with serve(folder) as url, chromium() as browser:
+        _panel_and_modal(browser, url, dataset)
+        _before_and_after(browser, url, dataset)
+
+
+def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
+    import fiftyone_saliency as fos
+    from tests.e2e.app_page import click_cell, open_panel
+    from tests.e2e.app_server import open_dataset
+
+    fos.show_heatmaps(dataset, fields=["saliency"], labels=["ground_truth", "predictions"])
+    pool = dataset.match_tags("pool")
+    dataset.save_view("pool", pool, overwrite=True)
+    (truth, prediction), _ = fos.confusion(pool).counts.top_confusions(1)[0]
+    with open_dataset(browser, url, dataset.name, height=980) as page:
+        page.goto(f"/datasets/{dataset.name}?view=pool")
+        page.locator('[data-cy="looker"]').first.wait_for()
+        open_panel(page)
+        click_cell(page, str(truth), str(prediction))
+        page.locator('[data-cy="checkbox-saliency"] input:checked').wait_for()
+        page.wait_for_timeout(6000)
+        page.screenshot(path=PICTURES / "panel.png")
+        page.locator('[data-cy="looker"]').first.click()
+        page.locator('[data-cy="modal"]').wait_for()
+        page.wait_for_timeout(5000)
+        page.screenshot(path=PICTURES / "modal.png")
+
+
+def _before_and_after(browser: Any, url: str, dataset: Any) -> None:
+    import fiftyone_saliency as fos
+    from tests.e2e.app_server import open_dataset
+
+    view = dataset.match_tags("shuffled").limit(12)
+    dataset.save_view("twelve", view, overwrite=True)
+    for name, field, labels in (
+        ("before", "saliency", "predictions"),
+        ("after", "saliency_after", "predictions_after"),
+    ):
+        fos.show_heatmaps(dataset, fields=[field], labels=["ground_truth", labels])
+        with open_dataset(browser, url, dataset.name, width=1250, height=760) as page:
+            page.goto(f"/datasets/{dataset.name}?view=twelve")
+            page.locator('[data-cy="looker"]').first.wait_for()
+            page.wait_for_timeout(6000)
+            page.locator('[data-cy="fo-grid"]').screenshot(path=PICTURES / f"{name}.png")
+
+
+def _write_table(readme: Path, table: str) -> None:
+    """Put the table between the fences that open the README's story."""
+    text = readme.read_text(encoding="utf-8")
+    renewed = re.sub(r"(uniform:\n```\n).*?(\n```)", lambda m: m[1] + table.strip("\n") + m[2], text, flags=re.DOTALL)
+    readme.write_text(renewed, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
