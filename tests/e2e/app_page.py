@@ -71,3 +71,14 @@ def expect_count(page: Any, count: int) -> None:
 def pixels(locator: Any) -> np.ndarray:
     """A screenshot of an element, float (H, W, 3)."""
     return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"), float)
+
+
+def fill_form(page: Any, label: str, text: str) -> None:
+    """Type into the entry of an operator's form that stands under a label."""
+    form = page.locator('[data-cy="operators-prompt-modal"]')
+    form.get_by_text(label, exact=True).first.wait_for()
+    form.locator(f'xpath=.//*[normalize-space(text())="{label}"]/following::input[1]').fill(text)
+
+
+def execute_form(page: Any) -> None:
+    page.locator('[data-cy="operators-prompt-modal"]').get_by_role("button", name="Execute").first.click()

@@ -10,7 +10,16 @@ from fiftyone import ViewField as F
 from playwright.sync_api import expect
 
 import fiftyone_saliency as fos
-from tests.e2e.app_page import click_cell, counts, expect_count, open_panel, pixels, wait_for_plot
+from tests.e2e.app_page import (
+    click_cell,
+    counts,
+    execute_form,
+    expect_count,
+    fill_form,
+    open_panel,
+    pixels,
+    wait_for_plot,
+)
 from tests.e2e.conftest import MODEL
 
 
@@ -131,8 +140,8 @@ def test_export_form_writes_files_that_import_again(page, app_dataset, tmp_path)
     folder = tmp_path / "retraining"
 
     panel.get_by_role("button", name="Export tagged").click()
-    page.get_by_label(re.compile("Folder on the server")).fill(str(folder))
-    page.get_by_role("button", name=re.compile("^Execute")).click()
+    fill_form(page, "Folder on the server", str(folder))
+    execute_form(page)
     expect(page.get_by_text(re.compile("Exported .* samples")).first).to_be_visible()
 
     exported = fos.load_export(folder)
@@ -150,8 +159,8 @@ def test_compute_form_draws_new_maps(page, app_dataset):
     expect_count(page, cell.count)
 
     panel.get_by_role("button", name="Compute maps").click()
-    page.get_by_label(re.compile("Heatmap field")).fill("from_the_form")
-    page.get_by_role("button", name=re.compile("^Execute")).click()
+    fill_form(page, "Heatmap field", "from_the_form")
+    execute_form(page)
     expect(page.get_by_text(re.compile("maps in field 'from_the_form'")).first).to_be_visible()
 
     app_dataset.reload()
