@@ -33,6 +33,8 @@ def use_workspace(folder: Path = FOLDER) -> Path:
         # The server from the package index is the oldest that FiftyOne supports, and says so at every start.
         "FIFTYONE_DATABASE_VALIDATION": "false",
         "FIFTYONE_ALLOW_LEGACY_ORCHESTRATORS": "true",
+        # PyTorch's threads spin while they wait: beside other work, a training took ten times as long.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)

@@ -31,6 +31,7 @@ os.environ.update(
     FIFTYONE_DO_NOT_TRACK="true",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_SHOW_PROGRESS_BARS="false",
+    OMP_WAIT_POLICY="PASSIVE",  # PyTorch's threads spin while they wait, to the cost of the browser beside them
 )
 
 import numpy as np  # noqa: E402

@@ -12,7 +12,7 @@ import torch
 from captum.attr import InputXGradient, LayerGradCam
 from PIL import Image
 from torch.nn.functional import interpolate
-from torchvision.transforms import ToTensor
+from torchvision.transforms import CenterCrop, Compose, ToTensor
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.errors import FieldError, RunConflictError
@@ -54,25 +54,41 @@ def test_every_sample_gets_a_heatmap_in_a_file(colours, model, fo):
     assert len(os.listdir(run.folder)) == 12
 
 
-def test_the_stored_map_is_captums_drawn_where_the_network_looked(colours, model):
-    """By hand: Grad-CAM with ReLU on a 12 × 12 grid, drawn over the 48 × 48 crop of the 64 × 48 picture.
-
-    The stored picture is 84 × 112, so the crop is the 84 columns from 14 on; the error is at most one level.
-    """
-    fos.compute_saliency(colours, model, **QUIET)
+def stored_and_by_hand(sample, frame, crop, tolerance):
+    """Compare a stored map with captum's Grad-CAM, drawn into the part of the frame that the network saw."""
     net = ColourNet().eval()
+    image = CenterCrop(crop)(Image.open(sample.filepath).convert("RGB"))
+    target = CLASSES.index(sample.predictions.label)
+    cam = LayerGradCam(net, net.relu).attribute(ToTensor()(image)[None], target=target, relu_attributions=True)
+    height, width = frame
+    expected = np.zeros(frame, np.float32)
+    left = (width - height) // 2
+    expected[:, left : left + height] = interpolate(cam, (height, height), mode="bilinear")[0, 0].detach()
+    heatmap = sample.saliency
+    stored = heatmap.vmin + levels_of(heatmap).astype(np.float64) * (heatmap.vmax - heatmap.vmin) / 255
+    assert expected.max() > 0
+    assert heatmap.vmax == pytest.approx(expected.max(), rel=1e-3)
+    np.testing.assert_allclose(stored, expected, atol=tolerance * (heatmap.vmax - heatmap.vmin))
+    np.testing.assert_allclose(fos.read_map(heatmap), stored, atol=1e-7)
+
+
+def test_the_stored_map_is_captums_drawn_where_the_network_looked(colours, model):
+    """The crop of 48 × 48 is the 84 columns from 14 on, of 112; a tenth of a stored pixel is 1.5 % of the range."""
+    fos.compute_saliency(colours, model, **QUIET)
     for sample in colours:
-        image = CROP(Image.open(sample.filepath).convert("RGB"))[None]
-        target = CLASSES.index(sample.predictions.label)
-        cam = LayerGradCam(net, net.relu).attribute(image, target=target, relu_attributions=True)
-        expected = np.zeros((84, 112), np.float32)
-        expected[:, 14:98] = interpolate(cam, (84, 84), mode="bilinear", align_corners=False)[0, 0].detach()
-        heatmap = sample.saliency
-        stored = heatmap.vmin + levels_of(heatmap).astype(np.float64) * (heatmap.vmax - heatmap.vmin) / 255
-        assert expected.max() > 0
-        assert heatmap.vmax == pytest.approx(expected.max(), rel=1e-3)
-        np.testing.assert_allclose(stored, expected, atol=(heatmap.vmax - heatmap.vmin) / 255)
-        np.testing.assert_allclose(fos.read_map(heatmap), stored, atol=1e-7)
+        stored_and_by_hand(sample, (84, 112), 48, tolerance=0.02)
+
+
+def test_levels_and_scale_give_back_the_map_to_one_level(dataset, tmp_path):
+    """On a picture of 56 × 28, whose stored map has two pixels for each of its own, at 28 × 28 of a grid of 7."""
+    picture = np.zeros((51, 85, 3), np.uint8)
+    picture[10:30, 30:44, 0] = 250
+    picture[22:40, 40:60, 0] = 180
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    add_pictures(dataset, [str(tmp_path / "picture.png")], [None], ["red"])
+    model = fos.load_model(ColourNet(), CLASSES, Compose([CenterCrop(51), ToTensor()]))
+    fos.compute_saliency(dataset, model, **QUIET)
+    stored_and_by_hand(dataset.first(), (67, 112), 51, tolerance=1 / 255)
 
 
 def test_the_map_is_on_the_square_and_nothing_outside_the_crop(colours, model):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -81,6 +81,7 @@ def test_a_missing_label_reads_as_none_in_brackets():
     assert show("cake") == "cake"
 
 
+@settings(deadline=None)
 @given(drawn_pairs)
 def test_the_table_counts_every_pair_once(pairs):
     counts = ConfusionCounts(Counter(pairs))
@@ -92,6 +93,7 @@ def test_the_table_counts_every_pair_once(pairs):
     assert counts.total == len(pairs)
 
 
+@settings(deadline=None)
 @given(drawn_pairs)
 def test_correct_and_confused_samples_are_the_judged_ones_and_those_with_one_label(pairs):
     counts = ConfusionCounts(Counter(pairs))
@@ -100,6 +102,7 @@ def test_correct_and_confused_samples_are_the_judged_ones_and_those_with_one_lab
     assert counts.correct + errors == counts.judged + half_labelled
 
 
+@settings(deadline=None)
 @given(drawn_pairs, st.sampled_from(["row", "column"]))
 def test_normalised_lines_add_up_to_one_or_are_undefined(pairs, by):
     counts = ConfusionCounts(Counter(pairs))

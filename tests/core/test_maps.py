@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
@@ -64,6 +64,7 @@ def test_place_follows_a_letterbox_with_bars_on_one_side_only():
     assert_allclose(place(values, Placement(0, 0, 2, 1.5), (4, 4)), values[:4, :4], atol=1e-6)
 
 
+@settings(deadline=None)
 @given(maps, placements, sizes)
 def test_place_gives_finite_float32_of_the_size_asked_for(values, placement, size):
     placed = place(values, placement, size)
@@ -72,6 +73,7 @@ def test_place_gives_finite_float32_of_the_size_asked_for(values, placement, siz
     assert np.isfinite(placed).all()
 
 
+@settings(deadline=None)
 @given(maps, placements, sizes)
 def test_place_never_exceeds_the_values_it_was_given(values, placement, size):
     placed = place(values, placement, size)
@@ -80,6 +82,7 @@ def test_place_never_exceeds_the_values_it_was_given(values, placement, size):
     assert placed.min() >= min(0.0, values.min()) - slack
 
 
+@settings(deadline=None)
 @given(sizes, placements, sizes)
 def test_place_keeps_a_constant_map_constant_inside_the_crop_and_zero_outside(grid, placement, size):
     placed = place(np.full(grid, 3, np.float32), placement, size)
@@ -97,6 +100,7 @@ def test_place_keeps_a_constant_map_constant_inside_the_crop_and_zero_outside(gr
     assert_array_equal(placed[outside], 0)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_place_loses_no_evidence_when_it_shrinks(data):
     """One cell alone keeps its mass: at the border within the filter's renormalisation, elsewhere exactly."""
@@ -148,6 +152,7 @@ def test_select_sign_keeps_what_it_says():
     assert select_sign(values, "signed").tolist() == [[-2, 0, 3]]
 
 
+@settings(deadline=None)
 @given(maps, st.sampled_from(SIGNS))
 def test_quantise_is_undone_to_half_a_level(values, sign):
     values = select_sign(values, sign)
@@ -175,6 +180,7 @@ def test_a_signed_zero_is_stored_as_zero():
     assert back[0, 1] == pytest.approx(0, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(maps, st.sampled_from(SIGNS))
 def test_no_evidence_is_still_none_when_it_is_read_back(values, sign):
     """Half a level of false evidence in each pixel of an empty frame would outweigh a small object."""

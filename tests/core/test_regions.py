@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
@@ -36,6 +36,7 @@ def test_a_partly_covered_cell_weighs_its_covered_share():
     assert_allclose(weights["background"], 1 - weights["head"])
 
 
+@settings(deadline=None)
 @given(sizes, corner, corner, extent, extent)
 def test_a_box_has_exactly_its_area_inside_the_image(size, x, y, width, height):
     weights = weights_from_boxes([("head", (x, y, width, height))], size)
@@ -70,6 +71,7 @@ def test_the_background_is_what_no_box_covers_inside_a_cell_too():
     assert_allclose(weights["background"], [[0]], atol=1e-6)
 
 
+@settings(deadline=None)
 @given(coarse_sizes, drawn_boxes)
 def test_boxes_weigh_as_much_as_counting_points_says(size, boxes):
     at = np.arange(LATTICE) + 0.5
@@ -140,6 +142,7 @@ def test_two_values_of_one_name_are_one_region():
     assert_array_equal(weights["hand"], [[0, 1, 1]])
 
 
+@settings(deadline=None)
 @given(masks, sizes)
 def test_the_weights_of_a_mask_add_up_to_one_in_each_pixel(mask, size):
     weights = weights_from_mask(mask, {0: "a", 1: "b", 2: "b"}, size)

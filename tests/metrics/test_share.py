@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiftyone_saliency.core.errors import ArgumentError
@@ -66,6 +66,7 @@ def test_map_and_region_of_unlike_shapes_are_refused(shape):
         evidence_share(LEFT, np.ones(shape, np.float32))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=8, max_size=8), st.sampled_from([2.0**-10, 0.5, 4.0, 2.0**20]))
 def test_the_share_lies_in_0_1_does_not_depend_on_scale_and_complements_the_rest(values, scale):
     values = np.array(values, np.float32).reshape(2, 4)

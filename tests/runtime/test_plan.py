@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiftyone_saliency.core.types import SampleItem
@@ -15,6 +15,7 @@ def test_what_remains_are_the_samples_that_are_not_done_in_their_order():
     assert remaining(ITEMS, {item.id for item in ITEMS}) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(1, 12))
 def test_chunks_hold_every_sample_once_in_order_and_are_full_but_the_last(count, size):
     items = [SampleItem(str(i), "") for i in range(count)]
