@@ -94,7 +94,7 @@ _HOME = {
     "unregister_model": "api.models",
     "untag_cell": "api.cells",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

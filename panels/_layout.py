@@ -82,7 +82,7 @@ def draw(panel: Any, state: Any, label_fields: list[str], map_fields: list[str])
         config={"displayModeBar": False, "scrollZoom": False, "responsive": True},
         on_click=panel.on_click,
     )
-    _confusions(root.v_stack("footer", gap=1, px=2, pb=2), panel, state)
+    _confusions(root.v_stack("footer", gap=1, pb=2), panel, state)
     return _page(root)
 
 
@@ -143,13 +143,13 @@ def _button(row: Any, name: str, label: str, icon: str, on_click: Any) -> None:
 
 def _confusions(column: Any, panel: Any, state: Any) -> None:
     if not state.order:
-        column.md("**No mistakes** among these samples.", name="none")
+        column.v_stack("heading", px=2).md("**No mistakes** among these samples.", name="none")
         return
     table = types.TableView()
     for key, label in (("truth", "Truth"), ("prediction", "Predicted"), ("count", "Samples")):
         table.add_column(key, label=label)
     table.add_row_action("open", panel.on_confusion, label="Open", icon="visibility", tooltip="Show these samples")
-    column.md("**Most confused**", name="confused")
+    column.v_stack("heading", px=2).md("**Most confused**", name="confused")
     column.list(CONFUSIONS.split(".")[-1], types.Object(), view=table)
 
 

@@ -46,11 +46,14 @@ def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
         open_panel(page)
         click_cell(page, str(truth), str(prediction))
         page.locator('[data-cy="checkbox-saliency"] input:checked').wait_for()
-        page.wait_for_timeout(6000)
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(20_000)
         page.screenshot(path=PICTURES / "panel.png")
+        # Low enough to end above the file's path, which is nobody's business.
+        page.set_viewport_size({"width": 1600, "height": 740})
         page.locator('[data-cy="looker"]').first.click()
         page.locator('[data-cy="modal"]').wait_for()
-        page.wait_for_timeout(5000)
+        page.wait_for_timeout(8000)
         page.screenshot(path=PICTURES / "modal.png")
 
 
@@ -65,10 +68,10 @@ def _before_and_after(browser: Any, url: str, dataset: Any) -> None:
         ("after", "saliency_after", "predictions_after"),
     ):
         fos.show_heatmaps(dataset, fields=[field], labels=["ground_truth", labels])
-        with open_dataset(browser, url, dataset.name, width=1250, height=760) as page:
+        with open_dataset(browser, url, dataset.name, width=1250, height=470) as page:
             page.goto(f"/datasets/{dataset.name}?view=twelve")
             page.locator('[data-cy="looker"]').first.wait_for()
-            page.wait_for_timeout(6000)
+            page.wait_for_timeout(12_000)
             page.locator('[data-cy="fo-grid"]').screenshot(path=PICTURES / f"{name}.png")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -87,8 +88,7 @@ def train(
         ValueError: If `rows` is empty or names an unknown profession.
     """
     images, labels = _images(rows), _labels(rows)
-    torch.set_flush_denormal(True)  # denormal weights made a run five times slower
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _without_denormals():
         torch.manual_seed(seed)
         model = build_network(len(PROFESSIONS))
         steps = -(-len(labels) // batch_size)
@@ -137,6 +137,16 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     model = build_network(len(PROFESSIONS))
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Denormal weights made a run five times slower; the setting is the process's, so it is put back."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:

@@ -106,8 +106,10 @@ def tag_cell(cell: Cell | Any, tags: str | Sequence[str] = "enrich") -> int:
     """
     listed, view = as_tags(tags), _view_of(cell)
     require_samples(view)
+    # Counted first: a view of the untagged is empty once they are tagged.
+    count = len(view)
     view.tag_samples(listed)
-    return len(view)
+    return count
 
 
 def untag_cell(cell: Cell | Any, tags: str | Sequence[str] = "enrich") -> int:
@@ -117,6 +119,7 @@ def untag_cell(cell: Cell | Any, tags: str | Sequence[str] = "enrich") -> int:
         ArgumentError: if a tag is not a non-empty string.
     """
     listed, view = as_tags(tags), _view_of(cell)
+    dataset_of(view)
     tagged = len(view.match_tags(listed))
     view.untag_samples(listed)
     return tagged

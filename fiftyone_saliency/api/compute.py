@@ -16,7 +16,7 @@ from fiftyone_saliency.core.errors import RunConflictError, SaliencyError
 from fiftyone_saliency.core.targets import GROUND_TRUTH, PREDICTED, TargetSpec, parse_target
 from fiftyone_saliency.core.types import Counts, Failure, SaliencyRequest, SampleItem, Sign
 from fiftyone_saliency.dataset import runs, store
-from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.fields import all_images, require_field, require_samples
 from fiftyone_saliency.dataset.runs import SaliencyRun
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.dataset.store import HeatmapStore
@@ -106,7 +106,7 @@ def compute_saliency(
     if others and not overwrite:
         raise _conflict(dataset, request, others)
     explainer.probe()
-    for key in others:
+    for key in others | runs.keys_of_field(dataset, field) - {request.key}:
         _remove_other(dataset, field, key)
     heatmaps = HeatmapStore(dataset, request, store.default_folder(dataset, request.key))
     if overwrite and dataset.get_field(field) is not None:
@@ -133,7 +133,12 @@ class _Work:
         runs.save(dataset, record)
         request = self.heatmaps.request
         items = read_items(self.samples, request.gt_field, request.pred_field)
-        todo = remaining(items, self.heatmaps.done(self.samples))
+        done = self.heatmaps.done(self.samples)
+        # A relabelled sample carries the key, but its map explains the old label.
+        relabelled = {i.id for i in items if i.id in done and not self.explainer.still_explains(i, done[i.id])}
+        if relabelled:
+            store.clear(self.samples.select(list(relabelled)), request.field)
+        todo = remaining(items, done.keys() - relabelled)
         tally = _Tally(len(items) - len(todo))
         status = "interrupted"
         try:
@@ -207,7 +212,7 @@ def _remove_other(dataset: fo.Dataset, field: str, key: str) -> None:
     if dataset.has_run(key):
         runs.delete(dataset, runs.load(dataset, key))
     else:
-        store.clear(dataset.match(fo.ViewField(f"{field}.run_key") == key), field)
+        store.clear(all_images(dataset).match(fo.ViewField(f"{field}.run_key") == key), field)
 
 
 def _conflict(dataset: fo.Dataset, request: SaliencyRequest, others: set[str]) -> RunConflictError:

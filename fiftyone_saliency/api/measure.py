@@ -100,8 +100,10 @@ class RunComparison:
     def __str__(self) -> str:
         rows = [("accuracy", self.matrix_before.accuracy, self.matrix_after.accuracy)]
         if self.shares_before is not None and self.shares_after is not None:
-            after = self.shares_after.overall
-            rows += [(f"share {n}", s.mean, after[n].mean) for n, s in self.shares_before.overall.items()]
+            overall = (self.shares_before.overall, self.shares_after.overall)
+            for name in sorted({*overall[0], *overall[1]}):
+                means = [shares[name].mean if name in shares else None for shares in overall]
+                rows.append((f"share {name}", means[0], means[1]))
         lines = [f"{'':<24}{'before':>10}{'after':>10}"]
         for name, *numbers in rows:
             shown = ("-" if number is None else f"{number:.3f}" for number in numbers)

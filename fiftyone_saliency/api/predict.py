@@ -12,7 +12,7 @@ from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_int
 from fiftyone_saliency.core.errors import FieldError
 from fiftyone_saliency.core.types import Failure
-from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.fields import check_name, require_field, require_samples
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.runtime.loading import load_ahead
 from fiftyone_saliency.runtime.plan import chunks
@@ -48,7 +48,10 @@ def predict(
         ModelError: if the model does not fit its classes or its preprocessing.
     """
     check_int(batch_size, "batch_size", 1)
+    workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
+    check_int(workers, "num_workers", 1)
     dataset = require_samples(samples)
+    check_name(pred_field, "pred_field")
     field = dataset.get_field(pred_field)
     if field is not None:
         require_field(dataset, pred_field, fo.Classification, "pred_field")
@@ -59,7 +62,6 @@ def predict(
         dataset.add_sample_field(pred_field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
     failures: list[Failure] = []
     items = read_items(samples)
-    workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
     loaded = load_ahead(chunks(items, batch_size), adapter, workers)
     for chunk in track(loaded, len(items), progress):
         result = predictor(chunk)
@@ -106,4 +108,7 @@ def evaluate(
                 f"Expected `eval_key` to be new, but {eval_key!r} exists. Pass overwrite=True or another name."
             )
         dataset.delete_evaluation(eval_key)
+    elif dataset.get_field(eval_key) is not None:
+        # FiftyOne stores the verdicts in a field of that name, and deletes that field with the evaluation.
+        raise FieldError(f"Expected `eval_key` to be new, but {eval_key!r} is a field. Choose another name.")
     return samples.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)

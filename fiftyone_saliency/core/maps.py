@@ -12,6 +12,7 @@ COARSE_GRID = 32
 COARSE_SIZE = 112
 MAX_SIZE = 512
 LEVELS = 255
+ZERO_LEVEL = 127
 DRAWN_QUANTILE = 0.995
 
 
@@ -81,12 +82,13 @@ def select_sign(values: NDArray[np.float32], sign: Sign) -> NDArray[np.float32]:
 def quantise(values: NDArray[np.float32], sign: Sign) -> tuple[NDArray[np.uint8], float, float]:
     """Round a map to 8-bit levels, with the scale that undoes it.
 
-    The error is at most half of ``(vmax - vmin) / 255``. Level 0 is value 0 for unsigned maps, and the App
-    draws level 0 as transparent. A map without evidence has ``vmin == vmax == 0`` and only zeros.
+    The error is at most half of ``(vmax - vmin) / 255``, and 0 stays 0: it is level 0 of unsigned maps, which the
+    App draws as transparent, and level 127 of signed ones. A map without evidence has ``vmin == vmax == 0`` and
+    only zeros.
 
     Args:
         values: float32 (H, W), finite; already of the given sign.
-        sign: ``"signed"`` spreads the levels over ``[-m, m]``, the others over ``[0, m]``.
+        sign: ``"signed"`` spreads the levels over ``[-m, m]`` (254 steps), the others over ``[0, m]``.
 
     Returns:
         uint8 levels (H, W), ``vmin`` and ``vmax`` in the map's unit.
@@ -94,9 +96,10 @@ def quantise(values: NDArray[np.float32], sign: Sign) -> tuple[NDArray[np.uint8]
     top = float(np.abs(values).max(initial=0.0))
     if top == 0.0:
         return np.zeros(values.shape, np.uint8), 0.0, 0.0
-    vmin = -top if sign == "signed" else 0.0
-    levels = np.rint((values.astype(np.float64) - vmin) / (top - vmin) * LEVELS)
-    return np.clip(levels, 0, LEVELS).astype(np.uint8), vmin, top
+    # An odd number of levels has a middle one: level 255 of a signed map is never used.
+    vmin, vmax = (-top, top * (ZERO_LEVEL + 1) / ZERO_LEVEL) if sign == "signed" else (0.0, top)
+    levels = np.rint((values.astype(np.float64) - vmin) / (vmax - vmin) * LEVELS)
+    return np.clip(levels, 0, LEVELS).astype(np.uint8), vmin, vmax
 
 
 def dequantise(levels: NDArray[np.uint8], vmin: float, vmax: float) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 BACKGROUND = "background"
 Weights = dict[str, NDArray[np.float32]]
+Box = tuple[float, float, float, float]
 
 
 def weights_from_mask(mask: NDArray[np.integer], names: Mapping[int, str], size: tuple[int, int]) -> Weights:
@@ -27,7 +29,7 @@ def weights_from_mask(mask: NDArray[np.integer], names: Mapping[int, str], size:
     """
     present = set(names) | {int(value) for value in np.unique(mask)}
     named = {value: names.get(value, BACKGROUND if value == 0 else str(value)) for value in sorted(present)}
-    return {name: _resize(mask == value, size) for value, name in named.items()}
+    return {name: _resize(np.isin(mask, [v for v in named if named[v] == name]), size) for name in named.values()}
 
 
 def weights_from_boxes(
@@ -47,14 +49,11 @@ def weights_from_boxes(
     Returns:
         float32 (h, w) in [0, 1] per region.
     """
-    weights: Weights = {name: np.zeros(size, np.float32) for name in names}
-    for label, (x, y, width, height) in boxes:
-        rows = _coverage(y, y + height, size[0])
-        columns = _coverage(x, x + width, size[1])
-        box = np.outer(rows, columns).astype(np.float32)
-        weights[label] = np.maximum(weights[label], box) if label in weights else box
-    covered = np.max(list(weights.values()), axis=0) if weights else np.zeros(size, np.float32)
-    weights[BACKGROUND] = (1 - covered).astype(np.float32)
+    by_label: dict[str, list[Box]] = {name: [] for name in names}
+    for label, box in boxes:
+        by_label.setdefault(label, []).append(box)
+    weights = {label: _union(own, size) for label, own in by_label.items()}
+    weights[BACKGROUND] = 1 - _union([box for own in by_label.values() for box in own], size)
     return weights
 
 
@@ -62,6 +61,18 @@ def _resize(region: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.floa
     shrinking = region.shape[0] >= size[0] and region.shape[1] >= size[1]
     how = cv2.INTER_AREA if shrinking else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(region.astype(np.float32), (size[1], size[0]), interpolation=how), np.float32)
+
+
+def _union(boxes: Sequence[Box], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Share of each cell that at least one box covers: all edges cut the image into rectangles in or out of it."""
+    across = sorted({edge for x, _, width, _ in boxes for edge in (x, x + width)})
+    down = sorted({edge for _, y, _, height in boxes for edge in (y, y + height)})
+    inside = np.zeros((max(0, len(down) - 1), max(0, len(across) - 1)))
+    for x, y, width, height in boxes:
+        inside[down.index(y) : down.index(y + height), across.index(x) : across.index(x + width)] = 1
+    rows = np.array([_coverage(*edges, size[0]) for edges in pairwise(down)]).reshape(-1, size[0])
+    columns = np.array([_coverage(*edges, size[1]) for edges in pairwise(across)]).reshape(-1, size[1])
+    return np.clip(rows.T @ inside @ columns, 0, 1).astype(np.float32)
 
 
 def _coverage(start: float, stop: float, count: int) -> NDArray[np.float64]:

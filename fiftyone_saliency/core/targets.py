@@ -65,7 +65,7 @@ def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
         The parsed target.
 
     Raises:
-        ArgumentError: if ``text`` is not a string.
+        ArgumentError: if ``text`` is not a string, or "contrast" is ambiguous.
         UnknownNameError: if a side names no class.
     """
     if not isinstance(text, str):
@@ -76,6 +76,12 @@ def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
     if text in classes:
         return TargetSpec(text)
     if text == CONTRAST:
+        for word in (PREDICTED, GROUND_TRUTH):
+            if word in classes:
+                raise ArgumentError(
+                    f"Expected `target` to be unambiguous, but {CONTRAST!r} names {word!r}, which is also a class. "
+                    'Name two classes: "a - b".'
+                )
         return TargetSpec(PREDICTED, GROUND_TRUTH)
     known = {PREDICTED, GROUND_TRUTH, *classes}
     if text in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from fiftyone_saliency.core.errors import ArgumentError, FieldError, RunConflict
 from fiftyone_saliency.dataset.fields import fields_of
 
 MANIFEST = "manifest.json"
+_DATASET = "dataset"
 _SCHEMA = 1
 _Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -26,7 +28,7 @@ def as_tags(tags: str | Sequence[str]) -> list[str]:
     Raises:
         ArgumentError: if there is none, or one is not a non-empty string.
     """
-    listed = [tags] if isinstance(tags, str) else list(tags)
+    listed = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, Iterable) else []
     if not listed or not all(isinstance(tag, str) and tag.strip() for tag in listed):
         raise ArgumentError(f"Expected `tags` to be one or more non-empty strings, but got {tags!r}.")
     return listed
@@ -65,8 +67,11 @@ def export(
         The manifest, as written. Paths in it are relative to the folder.
     """
     try:
-        images = _export_images(samples, folder, dataset_type, label_field, **kwargs)
-        entries = [_entry(s, folder, images, heatmap_fields) for s in progress(samples.iter_samples())]
+        # In a folder of its own: beside folders of classes, the heatmaps would pass for one.
+        images = _export_images(samples, folder / _DATASET, dataset_type, label_field, **kwargs)
+        images = {sample_id: f"{_DATASET}/{path}" for sample_id, path in images.items()}
+        fields = fields_of(samples, fo.Label)
+        entries = [_entry(s, folder, images, fields, heatmap_fields) for s in progress(samples.iter_samples())]
         manifest = {
             "schema_version": _SCHEMA,
             "format": dataset_type.__name__,
@@ -136,13 +141,21 @@ def _export_images(samples: Any, folder: Path, dataset_type: type, label_field: 
             if not unique:
                 source.delete()
     suffixes = {Path(path).suffix.lower() for path in paths}
-    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in suffixes]
-    return {by_stem[p.stem]: p.relative_to(folder).as_posix() for p in files if p.stem in by_stem}
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in suffixes and p.stem in by_stem]
+    sources, found = dict(zip(ids, paths, strict=True)), dict[str, str]()
+    for file in files:
+        sample_id = by_stem[file.stem]
+        # A format may bring other files under the picture's name, such as its mask: the picture is the equal one.
+        if sample_id not in found or filecmp.cmp(file, sources[sample_id], shallow=False):
+            found[sample_id] = file.relative_to(folder).as_posix()
+    return found
 
 
-def _entry(sample: fo.Sample, folder: Path, images: dict[str, str], heatmap_fields: Sequence[str]) -> dict[str, Any]:
+def _entry(
+    sample: fo.Sample, folder: Path, images: dict[str, str], label_fields: Sequence[str], heatmap_fields: Sequence[str]
+) -> dict[str, Any]:
     labels = {}
-    for name in fields_of(sample._dataset, fo.Label):
+    for name in label_fields:
         label = sample[name]
         if label is not None and name not in heatmap_fields and not isinstance(label, fo.Heatmap):
             labels[name] = json.loads(label.to_json())

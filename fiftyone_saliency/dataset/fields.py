@@ -28,6 +28,11 @@ def dataset_of(samples: Any) -> fo.Dataset:
             f"Expected a dataset of images, but got media type {samples.media_type!r}. Pass a view of its images, "
             "such as dataset.select_group_slices(media_type='image')."
         )
+    if samples._dataset is not samples._root_dataset:
+        raise FieldError(
+            "Expected a dataset or a view of its images, but got a generated view, such as patches, whose samples are "
+            "not the dataset's. Pass the view that it was made from."
+        )
     return samples if isinstance(samples, fo.Dataset) else samples._root_dataset
 
 
@@ -51,6 +56,21 @@ def require_samples(samples: Any) -> fo.Dataset:
             "Clear or widen its filters."
         )
     return dataset
+
+
+def all_images(dataset: fo.Dataset) -> Any:
+    """Return all image samples of a dataset: a grouped one shows only its active slice by itself."""
+    return dataset.select_group_slices(media_type="image") if dataset.media_type == fo.core.media.GROUP else dataset
+
+
+def check_name(name: Any, argument: str) -> None:
+    """Raise unless ``name`` can name a field.
+
+    Raises:
+        FieldError: if it cannot.
+    """
+    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        raise FieldError(f"Expected `{argument}` to be a field name like 'saliency', but got {name!r}.")
 
 
 def fields_of(samples: Any, *types: type) -> list[str]:

@@ -17,6 +17,8 @@ from fiftyone_saliency.dataset.store import read_map
 from fiftyone_saliency.metrics.share import area_share, evidence_share
 
 Group = str | Pair | None
+# Not None, which is the group of the samples without a label.
+_ALL = object()
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,25 @@ def measure_shares(
     require_field(samples, field, fo.Heatmap, "field")
     require_field(samples, regions, (fo.Segmentation, fo.Detections), "regions")
     reader = _reader(samples, regions)
-    values: dict[Group, dict[str, list[tuple[float | None, float]]]] = defaultdict(lambda: defaultdict(list))
-    seen: dict[Group, int] = defaultdict(int)
+    values: dict[Any, dict[str, list[tuple[float | None, float]]]] = defaultdict(lambda: defaultdict(list))
+    seen: dict[Any, int] = defaultdict(int)
     for sample in progress(samples.select_fields(_needed(samples, field, regions)).iter_samples()):
-        groups: list[Group] = [None] if group_of is None else [None, group_of(sample)]
+        groups = [_ALL] if group_of is None else [_ALL, group_of(sample)]
         for group in groups:
             seen[group] += 1
         heatmap = sample[field]
         saliency = None if heatmap is None else read_map(heatmap)
         label = sample[regions]
-        if saliency is None or label is None:
+        weights_by_name = None if saliency is None or label is None else reader(label, saliency.shape)
+        if saliency is None or weights_by_name is None:
             continue
-        for name, weights in reader(label, saliency.shape).items():
+        for name, weights in weights_by_name.items():
             entry = (evidence_share(saliency, weights), area_share(weights))
             for group in groups:
                 values[group][name].append(entry)
-    names = sorted(values[None])
+    names = sorted(values[_ALL])
     summary = {g: {n: _summarise(values[g][n], seen[g]) for n in names} for g in seen}
-    overall = summary.pop(None, {})
+    overall = summary.pop(_ALL, {})
     return RegionShares(field, regions, overall, summary)
 
 
@@ -115,7 +118,7 @@ def _summarise(entries: list[tuple[float | None, float]], seen: int) -> RegionSh
     return RegionShare(fmean(shares), fmean(areas), len(defined), seen - len(defined))
 
 
-def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weights]:
+def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weights | None]:
     if issubclass(samples.get_field(regions).document_type, fo.Detections):
         labels = samples.distinct(f"{regions}.detections.label")
         return lambda label, shape: weights_from_boxes(
@@ -124,7 +127,12 @@ def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weig
     dataset: Any = dataset_of(samples)
     targets = dataset.mask_targets.get(regions) or dataset.default_mask_targets or {}
     names = {int(value): name for value, name in targets.items() if not str(value).startswith("#")}
-    return lambda label, shape: weights_from_mask(label.get_mask(), names, (shape[0], shape[1]))
+
+    def read(label: fo.Segmentation, shape: tuple[int, ...]) -> Weights | None:
+        mask: Any = label.get_mask()
+        return None if mask is None else weights_from_mask(mask, names, (shape[0], shape[1]))
+
+    return read
 
 
 def _needed(samples: Any, *fields: str) -> list[str]:

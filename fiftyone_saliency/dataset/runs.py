@@ -15,6 +15,7 @@ import fiftyone as fo
 from fiftyone_saliency.core.errors import UnknownNameError
 from fiftyone_saliency.core.types import Counts, Failure, SaliencyRequest
 from fiftyone_saliency.dataset import store
+from fiftyone_saliency.dataset.fields import all_images
 
 _KIND = "fiftyone_saliency"
 _SCHEMA = 1
@@ -64,8 +65,8 @@ class SaliencyRun:
 
 
 def now() -> str:
-    """Return the time as UTC in ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    """Return the time as UTC in ISO 8601, to the microsecond, so that runs have an order."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def versions() -> dict[str, str]:
@@ -101,8 +102,13 @@ def save(dataset: fo.Dataset, run: SaliencyRun) -> None:
 
 
 def list_keys(dataset: fo.Dataset) -> list[str]:
-    """Return the keys of this package's runs, the oldest first."""
+    """Return the keys of this package's runs, in no order."""
     return list(dataset.list_runs(kind=_KIND))
+
+
+def keys_of_field(dataset: fo.Dataset, field: str) -> set[str]:
+    """Return the keys of the runs that are recorded for a field, those without any map included."""
+    return {key for key in list_keys(dataset) if dataset.get_run_info(key).config.field == field}
 
 
 def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
@@ -136,9 +142,12 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
 def delete(dataset: fo.Dataset, run: SaliencyRun) -> None:
     """Delete a run: heatmaps, files, field, and the record last, so that a killed deletion can be repeated."""
     if dataset.get_field(run.field) is not None:
-        store.clear(dataset.match(fo.ViewField(f"{run.field}.run_key") == run.key), run.field, Path(run.folder))
-        if len(dataset.exists(run.field)) == 0:
+        samples = all_images(dataset)
+        store.clear(samples.match(fo.ViewField(f"{run.field}.run_key") == run.key), run.field, Path(run.folder))
+        if len(samples.exists(run.field)) == 0:
             dataset.delete_sample_field(run.field)
+    else:
+        store.remove_folder(dataset, Path(run.folder))
     dataset.delete_run(run.key)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fiftyone_saliency.core.errors import FieldError, RunConflictError
 from fiftyone_saliency.core.maps import dequantise, drawn_range, quantise, select_sign
 from fiftyone_saliency.core.types import SaliencyMap, SaliencyRequest
+from fiftyone_saliency.dataset.fields import all_images, check_name
 
 _PART = ".part"
 _ATTRIBUTES = {
@@ -66,13 +67,14 @@ class HeatmapStore:
         for part in self.folder.glob(f"*{_PART}"):
             part.unlink()
 
-    def done(self, samples: Any) -> set[str]:
-        """Return the ids among ``samples`` that already carry this run's heatmap."""
-        if samples.get_field(self.request.field) is None:
-            return set()
-        matched = samples.match(F(f"{self.request.field}.run_key") == self.request.key)
-        ids, paths = matched.values(["id", f"{self.request.field}.map_path"])
-        return {sample_id for sample_id, path in zip(ids, paths, strict=True) if path and os.path.isfile(path)}
+    def done(self, samples: Any) -> dict[str, str]:
+        """Return the ids among ``samples`` that already carry this run's heatmap, and what each map explains."""
+        field = self.request.field
+        if samples.get_field(field) is None:
+            return {}
+        matched = samples.match(F(f"{field}.run_key") == self.request.key)
+        rows = zip(*matched.values(["id", f"{field}.map_path", f"{field}.target"]), strict=True)
+        return {sample_id: target for sample_id, path, target in rows if path and os.path.isfile(path)}
 
     def write(self, maps: Sequence[SaliencyMap]) -> int:
         """Write files, then the database, in one bulk operation.
@@ -119,8 +121,7 @@ def check_free(dataset: fo.Dataset, request: SaliencyRequest) -> set[str]:
         RunConflictError: if the field holds heatmaps that this package did not write.
     """
     name = request.field
-    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-        raise FieldError(f"Expected `field` to be a field name like 'saliency', but got {name!r}.")
+    check_name(name, "field")
     field = dataset.get_field(name)
     if field is None:
         return set()
@@ -130,8 +131,9 @@ def check_free(dataset: fo.Dataset, request: SaliencyRequest) -> set[str]:
             f"Expected field {name!r} to be new or to hold heatmaps, but it is a {kind.__name__} field. "
             "Choose another name."
         )
-    filled = dataset.exists(name)
-    keys = set(filled.distinct(f"{name}.run_key")) if dataset.get_field(f"{name}.run_key") else set()
+    filled = all_images(dataset).exists(name)
+    # Not `distinct`: it needs the attribute in the schema, which an import may have left out.
+    keys = {key for key in filled.values(f"{name}.run_key") if key is not None}
     if len(filled.match(~F(f"{name}.run_key").exists())) > 0:
         raise RunConflictError(
             f"Expected field {name!r} to hold heatmaps of this plugin, but some were written by something else. "
@@ -141,14 +143,29 @@ def check_free(dataset: fo.Dataset, request: SaliencyRequest) -> set[str]:
 
 
 def clear(samples: Any, field: str, folder: Path | None = None) -> None:
-    """Remove the heatmaps of ``samples`` from the database, then their files (or the whole folder)."""
+    """Remove the heatmaps of ``samples`` from the database, then their files (or the whole folder).
+
+    Files that are not the dataset's own are left alone: a clone's are the original's, a loaded export's the export's.
+    """
+    dataset = samples._root_dataset
     paths = [p for p in samples.values(f"{field}.map_path") if p]
     samples.set_field(field, None).save(field)
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(dataset, folder)
     else:
         for path in paths:
-            Path(path).unlink(missing_ok=True)
+            if _owns(dataset, path):
+                Path(path).unlink(missing_ok=True)
+
+
+def remove_folder(dataset: fo.Dataset, folder: Path) -> None:
+    """Remove a run's folder, if it is the dataset's own."""
+    if _owns(dataset, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owns(dataset: fo.Dataset, path: str | Path) -> bool:
+    return str(dataset._doc.id) in Path(path).parts
 
 
 def read_map(heatmap: fo.Heatmap) -> NDArray[np.float32] | None:

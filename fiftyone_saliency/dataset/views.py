@@ -34,10 +34,7 @@ def save_cell(cell: Cell) -> str:
     """
     dataset = dataset_of(cell.matrix.samples)
     name = _free_name(dataset, cell)
-    description = (
-        f"{_MARK}: {cell.matrix.gt_field} is {cell.truth!r} and {cell.matrix.pred_field} is {cell.prediction!r}. "
-        f"{cell.count} samples when saved."
-    )
+    description = f"{_identity(cell)} {cell.count} samples when saved."
     dataset.save_view(name, cell.view(), description, color=_COLOURS[cell.is_error], overwrite=True)
     return name
 
@@ -63,23 +60,33 @@ def delete_cell_views(dataset: fo.Dataset, names: Iterable[str] | None = None) -
     return chosen
 
 
+def _identity(cell: Cell) -> str:
+    """Say which cell it is: names do not, for a class may be called "(none)" and a truth may have two fields."""
+    matrix = cell.matrix
+    return f"{_MARK}: {matrix.gt_field} is {cell.truth!r} and {matrix.pred_field} is {cell.prediction!r}."
+
+
 def _free_name(dataset: fo.Dataset, cell: Cell) -> str:
     """FiftyOne tells views apart by a slug of ASCII letters: "C" and "C++" meet there, and must not collide."""
     base = view_name(cell)
-    saved = {n: fou.to_slug(n) for n in dataset.list_saved_views()}
-    if base in saved:
-        if not _is_ours(dataset, base):
-            raise RunConflictError(
-                f"Expected the view name {base!r} to be free, but another view has it. Rename that view."
-            )
-        return base
-    name, number = base, 2
-    while fou.to_slug(name) in saved.values():
-        name, number = f"{base} {number}", number + 1
-        if name in saved and _is_ours(dataset, name):
+    saved = {name: _description(dataset, name) for name in map(str, dataset.list_saved_views())}
+    for name, description in saved.items():
+        if name.startswith(base) and description.startswith(_identity(cell)):
             return name
+    if base in saved and not saved[base].startswith(_MARK):
+        raise RunConflictError(
+            f"Expected the view name {base!r} to be free, but another view has it. Rename that view."
+        )
+    taken = {fou.to_slug(name) for name in saved}
+    name, number = base, 2
+    while fou.to_slug(name) in taken:
+        name, number = f"{base} {number}", number + 1
     return name
 
 
 def _is_ours(dataset: fo.Dataset, name: str) -> bool:
-    return (dataset.get_saved_view_info(name)["description"] or "").startswith(_MARK)
+    return _description(dataset, name).startswith(_MARK)
+
+
+def _description(dataset: fo.Dataset, name: str) -> str:
+    return str(dataset.get_saved_view_info(name)["description"] or "")

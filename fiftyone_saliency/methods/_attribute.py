@@ -24,10 +24,19 @@ def attribute(method: Method, model: ModelAdapter, batch: Batch) -> Tensor:
         returned as it is: the caller decides, sample by sample.
 
     Raises:
-        ModelError: if the method returns another number of maps or another shape.
+        ModelError: if the method returns another number of maps or another shape, or needs a gradient that the
+            network hides.
     """
-    with model.explaining():
-        output = method(model, batch).detach()
+    try:
+        with model.explaining():
+            output = method(model, batch).detach()
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise ModelError(
+            f"Expected the logits to have a gradient for {type(method).__name__}, but they have none. Run the "
+            "network without no_grad or detach inside it, or choose a method that needs none, such as occlusion."
+        ) from error
     if output.ndim == 4:
         output = output.sum(dim=1)
     if output.ndim != 3 or len(output) != len(batch):

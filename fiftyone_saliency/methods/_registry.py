@@ -103,6 +103,11 @@ def get_method(method: str | Method, parameters: Mapping[str, Any] | None = None
     """
     known = list_methods()
     if not isinstance(method, str):
+        if parameters:
+            raise ArgumentError(
+                f"Expected `parameters` only with a method's name, but got {dict(parameters)} beside {method!r}. "
+                "Give them to the method itself."
+            )
         return _name_of(method, known), method
     if method not in known:
         raise UnknownNameError("method", method, known)

@@ -32,9 +32,20 @@ class GradCam:
         # A network with frozen parameters has a graph only if its input asks for one.
         images = batch.images.clone().requires_grad_(True)
         layer = model.cam_layer(images.detach())
-        cam = LayerGradCam(model.score, layer).attribute(
-            images, additional_forward_args=(batch.plus, batch.minus), relu_attributions=True
-        )
+        calls: list[None] = []
+        watch = layer.register_forward_hook(lambda *_: calls.append(None))
+        try:
+            cam = LayerGradCam(model.score, layer).attribute(
+                images, additional_forward_args=(batch.plus, batch.minus), relu_attributions=True
+            )
+        except AssertionError as error:
+            if calls:
+                raise
+            raise ModelError(
+                f"Expected the network to call the CAM layer {model.layer!r}, but it did not. Pass another `layer=`."
+            ) from error
+        finally:
+            watch.remove()
         if not isinstance(cam, torch.Tensor) or cam.ndim != 4:
             got = tuple(cam.shape) if isinstance(cam, torch.Tensor) else type(cam).__name__
             raise ModelError(

@@ -58,5 +58,5 @@ def _load_weights(module: torch.nn.Module, path: Path, name: str) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(state.get("state_dict", state))
     except Exception as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"Expected {path} to hold a state dict for {name}, but got: {first}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"Expected {path} to hold a state dict for {name}, but got: {reason}") from error

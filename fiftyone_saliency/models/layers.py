@@ -36,12 +36,11 @@ def default_layer(module: nn.Module, forward: Callable[[], Tensor]) -> tuple[str
     Raises:
         ModelError: if no layer has such an output.
     """
-    calls: list[tuple[str, nn.Module, bool]] = []
+    calls: list[tuple[str, nn.Module, torch.Size]] = []
 
     def note(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(layer: nn.Module, _inputs: object, output: object) -> None:
-            is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1
-            calls.append((name, layer, is_map))
+            calls.append((name, layer, output.shape if isinstance(output, Tensor) else torch.Size()))
 
         return hook
 
@@ -52,12 +51,14 @@ def default_layer(module: nn.Module, forward: Callable[[], Tensor]) -> tuple[str
     finally:
         for handle in handles:
             handle.remove()
-    # A map that only the first half of the network has (a ViT's patch embedding) explains nothing.
     times = Counter(name for name, _, _ in calls)
-    late = [(name, layer) for name, layer, is_map in calls[len(calls) // 2 :] if is_map and times[name] == 1]
-    if not late:
-        raise ModelError(
-            "Expected a layer with a feature map (N, C, H, W) in the network's second half, but found none. "
-            "Pass `layer=`, or choose a method that needs no layer, such as integrated_gradients."
-        )
-    return late[-1]
+    for name, layer, shape in reversed(calls):
+        # A map before layers of tokens (N, T, C), such as a ViT's patch embedding, explains nothing.
+        if len(shape) == 3:
+            break
+        if len(shape) == 4 and shape[2] * shape[3] > 1 and times[name] == 1:
+            return name, layer
+    raise ModelError(
+        "Expected a layer with a feature map (N, C, H, W) near the network's end, but found none. "
+        "Pass `layer=`, or choose a method that needs no layer, such as integrated_gradients."
+    )

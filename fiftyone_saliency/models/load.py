@@ -13,6 +13,8 @@ from fiftyone_saliency.models import from_fiftyone, from_torchvision
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
 from fiftyone_saliency.models.registry import registered_models
 
+_NO_WEIGHTS = "Expected `weights` only with a torchvision name. Load them into the module yourself."
+
 
 def load(
     source: Any,
@@ -27,7 +29,7 @@ def load(
     if isinstance(source, str):
         return _by_name(source, classes, transform, layer, weights)
     if weights is not None:
-        raise ArgumentError("Expected `weights` only with a torchvision name. Load them into the module yourself.")
+        raise ArgumentError(_NO_WEIGHTS)
     if isinstance(source, nn.Module):
         return _from_module(source, classes, transform, layer)
     if from_fiftyone.matches(source):
@@ -46,6 +48,8 @@ def _by_name(
     weights: str | Path | None,
 ) -> ModelAdapter:
     registered = registered_models()
+    if name in registered and weights is not None and name not in from_torchvision.names():
+        raise ArgumentError(_NO_WEIGHTS)
     if name in registered and weights is None:
         model = load(registered[name].load(), classes, transform, layer)
         return ModelAdapter(model.module, model.classes, model.transform, model.layer, name)

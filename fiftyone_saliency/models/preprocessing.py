@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ from fiftyone_saliency.core.types import Placement
 
 _CACHED_SIZES = 4096
 _PROBE = (131, 97)
+_REPEATS = 8
+_WAVES = 8
+_ROUNDING = 3 / 255
+_UPRIGHT = "Use the preprocessing of evaluation: resize, crop, pad, normalise."
 
 
 class Preprocessing:
@@ -57,12 +62,12 @@ class Preprocessing:
                 self._placements[size] = known
         return known
 
-    @property
+    @cached_property
     def fingerprint(self) -> bytes:
         """What the transform makes of a fixed picture: equal for equal preprocessing, in any process."""
         noise = np.random.default_rng(51).integers(0, 256, (_PROBE[1], _PROBE[0], 3), np.uint8)
-        output = self._run(Image.fromarray(noise)).double().numpy()
-        if not np.array_equal(output, self._run(Image.fromarray(noise)).double().numpy()):
+        output, *again = (self._run(Image.fromarray(noise)).double().numpy() for _ in range(_REPEATS))
+        if not all(np.array_equal(output, other, equal_nan=True) for other in again):
             raise ModelError(
                 "Expected `transform` to give the same output for the same image, but got two unlike ones. "
                 "Use the preprocessing of evaluation, without random augmentation."
@@ -80,16 +85,19 @@ class Preprocessing:
         return output.as_subclass(torch.Tensor)
 
     def _measure(self, width: int, height: int) -> Placement:
+        _ = self.fingerprint  # a transform that moves the image at random has no placement
         frame = (height, width)
         black, white = (self._grey(np.full(frame, level, np.uint8)) for level in (0, 255))
         contrast = white - black
         inside = np.abs(contrast) > 0.5 * np.abs(contrast).max()
+        if not inside.any():
+            raise ModelError(
+                "Expected `transform` to tell a white image from a black one, but it did not, so where its output "
+                f"lies in the image cannot be measured. {_UPRIGHT}"
+            )
         placed = []
-        for levels, pixels, axis in (
-            (_levels(width)[None, :], width, 1),
-            (_levels(height)[:, None], height, 0),
-        ):
-            output = self._grey(np.broadcast_to(levels, frame))
+        for levels, pixels, axis in ((_levels(width, height).T, width, 1), (_levels(height, width), height, 0)):
+            output = self._grey(levels)
             ramp = np.divide(output - black, contrast, out=np.full_like(output, np.nan), where=inside)
             placed.append(_fit(ramp, pixels, axis))
         (x, extent_x), (y, extent_y) = placed
@@ -100,8 +108,11 @@ class Preprocessing:
         return self._run(Image.fromarray(np.repeat(levels[:, :, None], 3, axis=2)))[0].double().numpy()
 
 
-def _levels(count: int) -> NDArray[np.uint8]:
-    return np.rint((np.arange(count) + 0.5) / count * 255).astype(np.uint8)
+def _levels(count: int, across: int) -> NDArray[np.uint8]:
+    """Return a ramp (count, across); waves of one level across it make the mean over them finer than a level."""
+    ramp = (np.arange(count) + 0.5) / count * 255
+    wave = (np.arange(across) + 0.5) / across * _WAVES % 1 - 0.5 if across > 2 * _WAVES else np.zeros(across)
+    return np.clip(np.rint(ramp[:, None] + wave), 0, 255).astype(np.uint8)
 
 
 def _fit(ramp: NDArray[np.float64], pixels: int, axis: int) -> tuple[float, float]:
@@ -120,11 +131,14 @@ def _fit(ramp: NDArray[np.float64], pixels: int, axis: int) -> tuple[float, floa
     if middle.sum() < 2:
         raise ModelError("Expected `transform` to return more than one pixel per side. Check its output size.")
     extent, start = np.polyfit(where[middle], profile[middle], 1)
-    residual = np.abs(start + extent * where[middle] - profile[middle]).max()
+    line = np.full(count, np.nan)
+    line[np.nonzero(known)[0][middle]] = start + extent * where[middle]
+    # The whole ramp, not its profile: a turned ramp still has a straight profile.
+    residual = np.nanmax(np.abs((ramp if axis else ramp.T) - line))
     # Levels are whole numbers, and few source pixels make steps instead of a ramp.
-    if extent <= 0 or residual > 2 / 255 + 1 / pixels:
+    if extent <= 0 or residual > _ROUNDING + 1 / pixels:
         raise ModelError(
             "Expected `transform` to keep the image upright and not to move it at random, but a ramp did not "
-            "come out as a ramp. Use the preprocessing of evaluation: resize, crop, pad, normalise."
+            f"come out as a ramp. {_UPRIGHT}"
         )
     return float(start), float(extent)

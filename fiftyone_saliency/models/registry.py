@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ def register(name: str, loader: Callable[..., Any] | str, arguments: Mapping[str
     as long as this process.
 
     Raises:
-        ArgumentError: if the name is empty or the text is not ``"where:function"``.
+        ArgumentError: if the name is empty, the text is not ``"where:function"`` or TOML cannot hold an argument.
     """
     if not name or not isinstance(name, str):
         raise ArgumentError(f"Expected `name` to be a non-empty string, but got {name!r}.")
@@ -82,7 +83,7 @@ def register(name: str, loader: Callable[..., Any] | str, arguments: Mapping[str
     if callable(loader):
         _IN_PROCESS[name] = model
         return model
-    if ":" not in loader:
+    if not isinstance(loader, str) or ":" not in loader:
         raise ArgumentError(
             f"Expected `loader` to be 'package.module:function' or '/path/file.py:function', but got {loader!r}."
         )
@@ -114,6 +115,8 @@ def _resolve(path: str, name: str) -> Callable[..., Any]:
             if spec is None or spec.loader is None:
                 raise ImportError(f"{where} is not a Python file")
             module = importlib.util.module_from_spec(spec)
+            # Dataclasses and pickle look their module up by its name.
+            sys.modules[spec.name] = module
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(where)
@@ -131,11 +134,18 @@ def _read_file() -> dict[str, RegisteredModel]:
         return {}
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: RegisteredModel(name, e["loader"], e.get("arguments", {})) for name, e in entries.items()}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        return {name: _from_entry(name, entry) for name, entry in entries.items()}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f'Expected {path} to hold entries like [my-model] loader = "module:function", but got: {error!r}.'
         ) from error
+
+
+def _from_entry(name: str, entry: Mapping[str, Any]) -> RegisteredModel:
+    loader, arguments = entry["loader"], entry.get("arguments", {})
+    if not isinstance(loader, str) or not isinstance(arguments, dict):
+        raise TypeError(f"loader {loader!r} with arguments {arguments!r} in [{name}]")
+    return RegisteredModel(name, loader, arguments)
 
 
 def _write_file(models: Mapping[str, RegisteredModel]) -> None:
@@ -144,7 +154,11 @@ def _write_file(models: Mapping[str, RegisteredModel]) -> None:
     path = models_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     entries = {m.name: {"loader": m.loader, "arguments": dict(m.arguments)} for m in models.values()}
+    try:
+        text = tomlkit.dumps(entries)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"Expected `arguments` to be plain values that TOML can hold, but got: {error}.") from error
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(tomlkit.dumps(entries))
+        file.write(text)
     os.replace(temporary, path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -39,7 +40,11 @@ def read_image(filepath: str) -> Image.Image:
     """
     try:
         with Image.open(filepath) as image:
-            return (ImageOps.exif_transpose(image) or image).convert("RGB")
+            upright = ImageOps.exif_transpose(image) or image
+            if upright.mode.startswith("I;16"):
+                # Pillow clips 16 bits at 255: nearly all would be white.
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return upright.convert("RGB")
     except FileNotFoundError as error:
         raise ImageError("the image file is missing") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from fiftyone_saliency.core.errors import SaliencyError, TargetError
 from fiftyone_saliency.core.maps import frame_size, place
 from fiftyone_saliency.core.targets import PREDICTED, TargetSpec
-from fiftyone_saliency.core.types import Failure, Prediction, SaliencyMap, Target
+from fiftyone_saliency.core.types import Failure, Prediction, SaliencyMap, SampleItem, Target
 from fiftyone_saliency.methods._attribute import attribute
 from fiftyone_saliency.methods._registry import Method
 from fiftyone_saliency.models.adapter import ModelAdapter
@@ -59,6 +60,15 @@ class Explainer:
         """
         attribute(self.method, self.model, Batch(_probe_image(self.model), (Target(0, ""),), (0,)))
 
+    def still_explains(self, item: SampleItem, label: str) -> bool:
+        """Return whether a stored map of that label is what would be computed for the sample now."""
+        if not self.stored_predictions and PREDICTED in self.target.sides:
+            return True
+        try:
+            return self.target.resolve(item, self.model.classes).label == label
+        except TargetError:
+            return False
+
     def __call__(self, chunk: Loaded) -> ChunkResult[SaliencyMap]:
         """Explain a chunk."""
         return _isolate(chunk, self._explain)
@@ -69,7 +79,8 @@ class Explainer:
         kept, targets = [], []
         for i, image in enumerate(images):
             try:
-                targets.append(self.target.resolve(image.item, self.model.classes, predicted[i]))
+                item = image.item if self.stored_predictions else replace(image.item, predicted=None)
+                targets.append(self.target.resolve(item, self.model.classes, predicted[i]))
                 kept.append(i)
             except TargetError as error:
                 result.failures.append(Failure(image.item.id, image.item.filepath, str(error), "skip"))
@@ -81,8 +92,9 @@ class Explainer:
         scores = self._scores(batch)
         for i, target, values, score in zip(kept, targets, maps, scores, strict=True):
             image = images[i]
-            if not np.isfinite(values).all():
-                reason = "the map has values that are not finite (NaN or infinite logits or gradients)"
+            if not np.isfinite(values).all() or not math.isfinite(score):
+                what = "the score is" if np.isfinite(values).all() else "the map has values that are"
+                reason = f"{what} not finite (NaN or infinite logits or gradients)"
                 result.failures.append(Failure(image.item.id, image.item.filepath, reason))
                 continue
             placed = place(values, image.placement, frame_size(values.shape, image.placement, image.size))

@@ -12,7 +12,7 @@ import torch
 from captum.attr import InputXGradient, LayerGradCam
 from PIL import Image
 from torch.nn.functional import interpolate
-from torchvision.transforms import CenterCrop, Compose, ToTensor
+from torchvision.transforms import CenterCrop, ToTensor
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.errors import FieldError, RunConflictError
@@ -54,7 +54,7 @@ def test_every_sample_gets_a_heatmap_in_a_file(colours, model, fo):
     assert len(os.listdir(run.folder)) == 12
 
 
-def stored_and_by_hand(sample, frame, crop, tolerance):
+def check_against_captum(sample, frame, crop, tolerance):
     """Compare a stored map with captum's Grad-CAM, drawn into the part of the frame that the network saw."""
     net = ColourNet().eval()
     image = CenterCrop(crop)(Image.open(sample.filepath).convert("RGB"))
@@ -76,19 +76,18 @@ def test_the_stored_map_is_captums_drawn_where_the_network_looked(colours, model
     """The crop of 48 × 48 is the 84 columns from 14 on, of 112; a tenth of a stored pixel is 1.5 % of the range."""
     fos.compute_saliency(colours, model, **QUIET)
     for sample in colours:
-        stored_and_by_hand(sample, (84, 112), 48, tolerance=0.02)
+        check_against_captum(sample, (84, 112), 48, tolerance=0.02)
 
 
 def test_levels_and_scale_give_back_the_map_to_one_level(dataset, tmp_path):
-    """On a picture of 56 × 28, whose stored map has two pixels for each of its own, at 28 × 28 of a grid of 7."""
-    picture = np.zeros((51, 85, 3), np.uint8)
-    picture[10:30, 30:44, 0] = 250
-    picture[22:40, 40:60, 0] = 180
+    """On a whole picture of 51 × 51, where the network's view is known exactly."""
+    picture = np.zeros((51, 51, 3), np.uint8)
+    picture[10:30, 3:17, 0] = 250
+    picture[22:40, 10:30, 0] = 180
     Image.fromarray(picture).save(tmp_path / "picture.png")
     add_pictures(dataset, [str(tmp_path / "picture.png")], [None], ["red"])
-    model = fos.load_model(ColourNet(), CLASSES, Compose([CenterCrop(51), ToTensor()]))
-    fos.compute_saliency(dataset, model, **QUIET)
-    stored_and_by_hand(dataset.first(), (67, 112), 51, tolerance=1 / 255)
+    fos.compute_saliency(dataset, fos.load_model(ColourNet(), CLASSES, ToTensor()), **QUIET)
+    check_against_captum(dataset.first(), (112, 112), 51, tolerance=1 / 255)
 
 
 def test_the_map_is_on_the_square_and_nothing_outside_the_crop(colours, model):
