@@ -13,6 +13,7 @@ import fiftyone as fo
 
 import fiftyone_saliency as fos
 from examples import _for_app
+from examples._dataset import new_dataset
 from examples.groceries import classifier, photos
 
 DATASET = "groceries"
@@ -48,11 +49,7 @@ def tell(folder: Path) -> tuple[fo.Dataset, Report]:
 
 def build_dataset(rows: list[photos.Row]) -> fo.Dataset:
     """Make the FiftyOne dataset of the test pictures, with exact regions."""
-    if fo.dataset_exists(DATASET):
-        old = fo.load_dataset(DATASET)
-        for run in fos.list_runs(old):
-            fos.delete_run(old, run.key)
-    dataset = fo.Dataset(DATASET, persistent=True, overwrite=True)
+    dataset = new_dataset(DATASET)
     dataset.mask_targets = {"regions": dict(photos.REGIONS)}
     dataset.add_samples([_sample(row) for row in rows], progress=False)
     return dataset

@@ -16,6 +16,7 @@ import fiftyone as fo
 
 import fiftyone_saliency as fos
 from examples import _for_app
+from examples._dataset import new_dataset
 from examples.professions import network, pictures
 
 DATASET = "professions"
@@ -91,11 +92,7 @@ def draw(folder: Path) -> Bed:
 
 def build_dataset(bed: Bed) -> fo.Dataset:
     """Make the FiftyOne dataset: test pictures and pool, with professions, heads and exact regions."""
-    if fo.dataset_exists(DATASET):
-        old = fo.load_dataset(DATASET)
-        for run in fos.list_runs(old):
-            fos.delete_run(old, run.key)
-    dataset = fo.Dataset(DATASET, persistent=True, overwrite=True)
+    dataset = new_dataset(DATASET)
     parts = {"paired": bed.paired, "shuffled": bed.shuffled, "pool": bed.pool}
     samples = [_sample(row, tag) for tag, rows in parts.items() for row in rows]
     dataset.mask_targets = {"regions": dict(pictures.REGIONS)}

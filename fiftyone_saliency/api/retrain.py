@@ -30,8 +30,9 @@ def export_for_retraining(
 ) -> dict[str, Any]:
     """Export images and labels in any FiftyOne format, with heatmaps and a manifest beside them.
 
-    The manifest is written last: a folder without it is no finished export. It names, for each sample, the
-    image, tags, labels and heatmaps, with paths relative to the folder; `load_export` reads it back.
+    The format's own files are in ``out_dir/dataset``, the heatmaps in ``out_dir/heatmaps``. The manifest is written
+    last: a folder without it is no finished export. It names, for each sample, the image, tags, labels and
+    heatmaps, with paths relative to the folder; `load_export` reads it back.
 
     Args:
         samples: dataset or view.

@@ -53,7 +53,9 @@ def weights_from_boxes(
     for label, box in boxes:
         by_label.setdefault(label, []).append(box)
     weights = {label: _union(own, size) for label, own in by_label.items()}
-    weights[BACKGROUND] = 1 - _union([box for own in by_label.values() for box in own], size)
+    rest = 1 - _union([box for own in by_label.values() for box in own], size)
+    # Boxes may themselves be labelled "background": then what no box covers joins them.
+    weights[BACKGROUND] = np.clip(weights.get(BACKGROUND, np.float32(0)) + rest, 0, 1)
     return weights
 
 

@@ -122,7 +122,9 @@ def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weig
     if issubclass(samples.get_field(regions).document_type, fo.Detections):
         labels = samples.distinct(f"{regions}.detections.label")
         return lambda label, shape: weights_from_boxes(
-            [(d.label, tuple(d.bounding_box)) for d in label.detections], (shape[0], shape[1]), labels
+            [(d.label, tuple(d.bounding_box)) for d in label.detections if d.label is not None],
+            (shape[0], shape[1]),
+            labels,
         )
     dataset: Any = dataset_of(samples)
     targets = dataset.mask_targets.get(regions) or dataset.default_mask_targets or {}

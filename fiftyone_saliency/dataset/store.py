@@ -60,9 +60,11 @@ class HeatmapStore:
     def prepare(self) -> None:
         """Declare the field, make the folder, and clear away what an interrupted run left half-written."""
         field = self.request.field
-        self.dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap)
+        if self.dataset.get_field(field) is None:
+            self.dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap)
         for name, kind in _ATTRIBUTES.items():
-            self.dataset.add_sample_field(f"{field}.{name}", kind)
+            if self.dataset.get_field(f"{field}.{name}") is None:
+                self.dataset.add_sample_field(f"{field}.{name}", kind)
         self.folder.mkdir(parents=True, exist_ok=True)
         for part in self.folder.glob(f"*{_PART}"):
             part.unlink()
