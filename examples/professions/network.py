@@ -133,7 +133,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         FileNotFoundError: If there is no such file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"Expected `path` to be a file of weights, but got {path}. Do train and save first.")
+        raise FileNotFoundError(f"Expected `path` to be a file of weights, but got {path}. Train and save first.")
     model = build_network(len(PROFESSIONS))
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
@@ -177,7 +177,7 @@ def _epoch(
 def _images(rows: Sequence[Labelled]) -> torch.Tensor:
     """Read all pictures as the network takes them, (N, 3, 64, 64); decoding frees the interpreter, so threads help."""
     if not rows:
-        raise ValueError("Expected `rows` to hold pictures, but got none. Do draw some first.")
+        raise ValueError("Expected `rows` to hold pictures, but got none. Draw some first.")
     transform = build_transform()
 
     def read(row: Labelled) -> torch.Tensor:
@@ -191,5 +191,5 @@ def _images(rows: Sequence[Labelled]) -> torch.Tensor:
 def _labels(rows: Sequence[Labelled]) -> torch.Tensor:
     known = {name: index for index, name in enumerate(PROFESSIONS)}
     if unknown := sorted({row.profession for row in rows} - known.keys()):
-        raise ValueError(f"Expected professions to be in {', '.join(PROFESSIONS)}, but got {unknown}. Do correct them.")
+        raise ValueError(f"Expected professions to be in {', '.join(PROFESSIONS)}, but got {unknown}. Correct them.")
     return torch.tensor([known[row.profession] for row in rows])

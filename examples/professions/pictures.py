@@ -79,19 +79,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 0 <= self.bias <= 1:
-            raise ValueError(f"Expected `bias` to be in [0, 1], but got {self.bias}. Do pass a probability.")
+            raise ValueError(f"Expected `bias` to be in [0, 1], but got {self.bias}. Pass a probability.")
         if self.seed < 0:
-            raise ValueError(f"Expected `seed` to be 0 or more, but got {self.seed}. Do pass a non-negative integer.")
+            raise ValueError(f"Expected `seed` to be 0 or more, but got {self.seed}. Pass a non-negative integer.")
         unknown = [name for name in self.heads if name not in figures.HEADS]
         if unknown or not self.heads:
             wrong = ", ".join(map(repr, unknown)) or "none"
             raise ValueError(
-                f"Expected `heads` to be names of heads, but got {wrong}. Do choose from {', '.join(figures.HEADS)}."
+                f"Expected `heads` to be names of heads, but got {wrong}. Choose from {', '.join(figures.HEADS)}."
             )
         if self.size < 32:
-            raise ValueError(f"Expected `size` to be at least 32 pixels, but got {self.size}. Do raise it.")
+            raise ValueError(f"Expected `size` to be at least 32 pixels, but got {self.size}. Raise it.")
         if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"Expected `hue` to be in [0, 0.5], but got {self.hue}. Do pass half a turn at most.")
+            raise ValueError(f"Expected `hue` to be in [0, 0.5], but got {self.hue}. Pass half a turn at most.")
 
 
 def draw(

@@ -209,7 +209,7 @@ def test_the_transform_is_what_training_sees() -> None:
 
 
 def test_loading_what_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Do train and save first"):
+    with pytest.raises(FileNotFoundError, match="Train and save first"):
         network.load(tmp_path / "none.pt")
 
 

@@ -1,0 +1,97 @@
+"""The panel without a browser: what it says where there is nothing to show."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+URI = "@fiftyone-saliency/saliency/saliency_confusion"
+
+
+class Opened:
+    """The panel on a dataset, with its state kept from event to event as the App keeps it."""
+
+    def __init__(self, dataset, view=None):
+        import fiftyone.operators as foo
+
+        self.panel, self.dataset, self.view, self.state = foo.get_operator(URI), dataset, view, {}
+        self.fire("on_load")
+
+    def context(self, **params):
+        from fiftyone.operators.executor import ExecutionContext, Executor
+
+        request = {
+            "dataset_name": self.dataset.name,
+            "view": [] if self.view is None else self.view._serialize(),
+            "params": {"panel_id": "panel", "panel_state": self.state, **params},
+        }
+        return ExecutionContext(request, executor=Executor(), operator_uri=self.panel.uri)
+
+    def fire(self, event, **params):
+        context = self.context(**params)
+        getattr(self.panel, event)(context)
+        self.state = context.panel.state._data
+        return context
+
+    def text(self):
+        return json.dumps(self.panel.render(self.context()).to_json(), ensure_ascii=False)
+
+
+@pytest.fixture
+def labelled(fo, dataset, pictures):
+    for i, (truth, predicted) in enumerate([("a", "a"), ("a", "b"), ("b", "b")]):
+        labels = {"ground_truth": fo.Classification(label=truth), "predictions": fo.Classification(label=predicted)}
+        dataset.add_sample(fo.Sample(filepath=pictures[i], **labels))
+    return dataset
+
+
+def test_dataset_without_labels_says_how_to_get_them(dataset):
+    assert "needs two Classification fields" in Opened(dataset).text()
+
+
+def test_empty_view_says_so(labelled):
+    assert "no sample in view" in Opened(labelled, labelled.match_tags("nothing")).text()
+
+
+def test_field_that_was_deleted_meanwhile_gives_a_sentence_not_a_traceback(labelled):
+    opened = Opened(labelled)
+    labelled.rename_sample_field("predictions", "answers")
+
+    opened.fire("on_choose", path="header.controls.saliency", value="(no maps)")
+
+    assert "Expected a known Classification field" in opened.text()
+
+
+def test_all_right_predictions_say_there_is_no_mistake(labelled, fo):
+    opened = Opened(labelled, labelled.match(fo.ViewField("ground_truth.label") == "b"))
+
+    assert "No mistakes" in opened.text()
+
+
+def test_cell_is_read_back_from_the_view_it_opened(labelled):
+    """A saved cell that is chosen in the App's selector must be framed in the matrix, not counted as all there is."""
+    import fiftyone_saliency as fos
+
+    opened = Opened(labelled, fos.confusion(labelled).cells["a", "b"].view())
+
+    assert opened.state["cell"] == ["a", "b"]
+    assert "3 samples" in opened.state["summary"]
+
+
+def test_event_that_comes_twice_changes_nothing(labelled):
+    opened = Opened(labelled)
+
+    context = opened.fire("on_change_view")
+
+    changes = [r["operator_uri"] for r in context.executor.to_json()["requests"]]
+    assert [change for change in changes if "panel_data" in change or "panel_state" in change] == []
+
+
+def test_state_stays_small_with_many_samples_and_classes(fo, dataset, pictures):
+    """Every event posts the whole state back: numbers belong into the data, which is only sent once."""
+    for i in range(60):
+        label = fo.Classification(label=f"class {i}")
+        dataset.add_sample(fo.Sample(filepath=pictures[0], ground_truth=label, predictions=label))
+
+    assert len(json.dumps(Opened(dataset).state)) < 15_000
