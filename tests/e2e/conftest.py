@@ -1,4 +1,7 @@
-"""A real App in a real browser: one server and one Chromium for the session, a clean App state for each test."""
+"""A real App in a real browser: one server and one Chromium for all, a clean App state for each test.
+
+They end with the module: Playwright keeps an event loop running that FiftyOne's operators would mistake for theirs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app_dataset(fo, pictures):
     """Twenty-four samples, three colours, some confused, two without a prediction, with real maps."""
     import fiftyone_saliency as fos
@@ -41,13 +44,13 @@ def app_dataset(fo, pictures):
     fos.unregister_model(MODEL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(fo) -> Iterator[str]:
     with serve(HOME) as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     with chromium() as browser:
         yield browser

@@ -12,6 +12,12 @@ from tests.e2e import colour_model
 PLUGIN = "@fiftyone-saliency/saliency"
 
 
+@pytest.fixture(autouse=True)
+def own_models(tmp_path, monkeypatch):
+    """Models that other tests registered must not be offered here."""
+    monkeypatch.setenv("FIFTYONE_SALIENCY_MODELS", str(tmp_path / "models.toml"))
+
+
 @pytest.fixture
 def samples(fo, dataset, pictures):
     names = colour_model.CLASSES
