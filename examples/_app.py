@@ -9,9 +9,10 @@ import fiftyone as fo
 
 def open_app(samples: Any) -> None:
     """Open the App and stay until it is closed or interrupted."""
-    samples_space = fo.Space(children=[fo.Panel(type="Samples", pinned=True)])
-    panel_space = fo.Space(children=[fo.Panel(type="saliency_confusion")])
-    spaces = fo.Space(children=[samples_space, panel_space], orientation="horizontal")
+    panels = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="saliency_confusion")]
+    # A space without an active child is drawn empty.
+    children = [fo.Space(children=[panel], active_child=panel.component_id) for panel in panels]
+    spaces = fo.Space(children=children, orientation="horizontal")
     session = fo.launch_app(samples, spaces=spaces)
     print("Click a cell of the matrix. Press Ctrl+C to end.")
     try:
