@@ -50,7 +50,7 @@ def compute_saliency(
     A run is named by a key made of all that decides the pixels. Samples that already carry the key are kept, so
     a run that was interrupted, even killed, goes on where it stopped when it is called again, and new samples
     can be added to it. Maps lie in the frame of the image: resize, crop and padding are undone, and what the
-    network did not see is transparent.
+    network did not see is 0, which is drawn as transparent except in a signed run.
 
     Args:
         samples: dataset or view of images.
