@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -216,10 +216,9 @@ def _remove_other(dataset: fo.Dataset, field: str, key: str) -> None:
 
 
 def _conflict(dataset: fo.Dataset, request: SaliencyRequest, others: set[str]) -> RunConflictError:
-    known: Callable[[str], bool] = dataset.has_run
     described = []
     for key in sorted(others):
-        if known(key):
+        if dataset.has_run(key):
             old = runs.load(dataset, key)
             described.append(f"{key} (target {old.request.target!r}, model {old.model_name!r})")
         else:
