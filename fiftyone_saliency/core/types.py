@@ -45,11 +45,6 @@ class Placement:
                 "The preprocessing must keep the image upright: resize, crop and pad only."
             )
 
-    @property
-    def is_full_frame(self) -> bool:
-        """Whether the network saw the whole image and nothing else, to a thousandth of its size."""
-        return bool(np.allclose((self.x, self.y, self.width, self.height), (0, 0, 1, 1), atol=1e-3))
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

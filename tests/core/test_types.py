@@ -79,21 +79,6 @@ def test_a_placement_without_a_size_is_refused(numbers):
         Placement(*numbers)
 
 
-@pytest.mark.parametrize(
-    ("placement", "full"),
-    [
-        (Placement(), True),
-        (Placement(0.0005, -0.0005, 1.0005, 0.9995), True),
-        (Placement(x=0.01), False),
-        (Placement(y=-0.01), False),
-        (Placement(width=0.9), False),
-        (Placement(height=1.1), False),
-    ],
-)
-def test_a_placement_knows_whether_the_network_saw_the_whole_image(placement, full):
-    assert placement.is_full_frame is full
-
-
 def test_failures_and_counts_survive_json():
     failure, counts = Failure("1", "a.png", "broke", "skip"), Counts(5, 1, 2, 3, 4)
     assert Failure(**json.loads(json.dumps(failure.to_json()))) == failure
