@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from fiftyone_saliency.api.cells import (
         untag_cell as untag_cell,
     )
-    from fiftyone_saliency.api.compute import compute_saliency as compute_saliency
+    from fiftyone_saliency.api.compute import (
+        compute_saliency as compute_saliency,
+    )
+    from fiftyone_saliency.api.compute import (
+        compute_saliency_targets as compute_saliency_targets,
+    )
     from fiftyone_saliency.api.display import show_heatmaps as show_heatmaps
     from fiftyone_saliency.api.measure import compare_runs as compare_runs
     from fiftyone_saliency.api.measure import region_shares as region_shares
@@ -72,6 +77,7 @@ _HOME = {
     "SaliencyError": "core.errors",
     "compare_runs": "api.measure",
     "compute_saliency": "api.compute",
+    "compute_saliency_targets": "api.compute",
     "confusion": "api.cells",
     "delete_cell_views": "api.cells",
     "delete_run": "api.runs",

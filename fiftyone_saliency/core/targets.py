@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fiftyone_saliency.core.errors import ArgumentError, TargetError, UnknownNameError
 from fiftyone_saliency.core.types import SampleItem, Target
 
+TOP = re.compile(r"top-([1-9]\d*)")
 PREDICTED = "predicted"
 GROUND_TRUTH = "ground_truth"
 CONTRAST = "contrast"
@@ -19,7 +21,8 @@ MINUS = " - "
 class TargetSpec:
     """A target as written: ``plus``, or ``plus`` minus ``minus``.
 
-    Each side is ``"predicted"``, ``"ground_truth"`` or the name of a class.
+    Each side is ``"predicted"``, ``"ground_truth"``, ``"top-k"`` (the class of the k-th highest logit) or the name
+    of a class.
     """
 
     plus: str
@@ -30,13 +33,19 @@ class TargetSpec:
         """The one or two sides."""
         return (self.plus,) if self.minus is None else (self.plus, self.minus)
 
-    def resolve(self, item: SampleItem, classes: Sequence[str], predicted: int | None = None) -> Target:
+    def depth(self, classes: Sequence[str], stored_predictions: bool = True) -> int:
+        """Return how many of the model's highest logits decide the target; 0 if they do not."""
+        tops = [int(top[1]) for side in self.sides if side not in classes and (top := TOP.fullmatch(side))]
+        return max([*tops, int(PREDICTED in self.sides and not stored_predictions)])
+
+    def resolve(self, item: SampleItem, classes: Sequence[str], ranking: Sequence[int] | None = None) -> Target:
         """Resolve the target for one sample.
 
         Args:
             item: the sample.
             classes: the model's class names, in the order of its logits.
-            predicted: column of the model's own prediction, used where no prediction is stored.
+            ranking: columns of the model's logits from the highest on; used by "top-k", and by "predicted" where
+                no prediction is stored.
 
         Returns:
             The target, with columns of the logits.
@@ -44,7 +53,7 @@ class TargetSpec:
         Raises:
             TargetError: if the sample lacks the label, the class is not the model's, or a contrast is empty.
         """
-        columns = [_column(side, item, classes, predicted) for side in self.sides]
+        columns = [_column(side, item, classes, ranking) for side in self.sides]
         if self.minus is None:
             return Target(columns[0], classes[columns[0]])
         if columns[0] == columns[1]:
@@ -53,7 +62,7 @@ class TargetSpec:
 
 
 def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
-    """Read a target such as ``"predicted"``, ``"cake"``, ``"contrast"`` or ``"chocolate - cake"``.
+    """Read a target such as ``"predicted"``, ``"top-2"``, ``"cake"``, ``"contrast"`` or ``"chocolate - cake"``.
 
     ``"contrast"`` stands for ``"predicted - ground_truth"``: why this answer *rather than* the right one.
 
@@ -71,7 +80,7 @@ def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
     if not isinstance(text, str):
         raise ArgumentError(
             f"Expected `target` to be a string, but got {text!r}. "
-            'Use "predicted", "ground_truth", "contrast", a class name or "a - b".'
+            'Use "predicted", "ground_truth", "contrast", "top-2", a class name or "a - b".'
         )
     if text in classes:
         return TargetSpec(text)
@@ -83,7 +92,7 @@ def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
                     'Name two classes: "a - b".'
                 )
         return TargetSpec(PREDICTED, GROUND_TRUTH)
-    known = {PREDICTED, GROUND_TRUTH, *classes}
+    known = {PREDICTED, GROUND_TRUTH, *classes, *(f"top-{k}" for k in range(1, len(classes) + 1))}
     if text in known:
         return TargetSpec(text)
     for left, right in _splits(text):
@@ -98,12 +107,15 @@ def _splits(text: str) -> list[tuple[str, str]]:
     return [(MINUS.join(parts[:i]), MINUS.join(parts[i:])) for i in range(1, len(parts))]
 
 
-def _column(side: str, item: SampleItem, classes: Sequence[str], predicted: int | None) -> int:
+def _column(side: str, item: SampleItem, classes: Sequence[str], ranking: Sequence[int] | None) -> int:
     if side in classes:
         return classes.index(side)
+    top = TOP.fullmatch(side)
+    if top and ranking is not None:
+        return ranking[int(top[1]) - 1]
     label = item.truth if side == GROUND_TRUTH else item.predicted
-    if side == PREDICTED and label is None and predicted is not None:
-        return predicted
+    if side == PREDICTED and label is None and ranking is not None:
+        return ranking[0]
     if label is None:
         raise TargetError("the sample has no ground truth" if side == GROUND_TRUTH else "the sample has no prediction")
     if label not in classes:

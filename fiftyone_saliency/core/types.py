@@ -16,6 +16,10 @@ from fiftyone_saliency.core.errors import ArgumentError
 
 Sign = Literal["positive", "absolute", "signed"]
 SIGNS: tuple[Sign, ...] = ("positive", "absolute", "signed")
+Output = Literal["logits", "softmax"]
+OUTPUTS: tuple[Output, ...] = ("logits", "softmax")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,9 @@ class SaliencyRequest:
         pred_field: field of the predicted labels, if the target needs it.
         sign: which evidence is stored: ``"positive"``, ``"absolute"`` or ``"signed"``.
         seed: seed of stochastic methods, at least 0.
+        output: whether logits or softmax probabilities are explained.
+        precision: number format of the network's trunk: ``"float32"`` leaves the network's own, ``"bfloat16"`` runs
+            the trunk in bfloat16 and the head in float32.
         revision: raised when the same request would give other pixels than before.
     """
 
@@ -87,10 +94,14 @@ class SaliencyRequest:
     pred_field: str | None = None
     sign: Sign = "positive"
     seed: int = 51
-    revision: int = 1
+    output: Output = "logits"
+    precision: Precision = "float32"
+    revision: int = 2
 
     def __post_init__(self) -> None:
         check_choice(self.sign, "sign", SIGNS)
+        check_choice(self.output, "output", OUTPUTS)
+        check_choice(self.precision, "precision", PRECISIONS)
         check_int(self.seed, "seed", 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,13 +123,16 @@ class SaliencyMap:
         sample_id: id of the sample.
         target: what the map explains.
         values: float32 (H, W), signed, in units of the score; positive values speak for the target.
-        score: the explained score (logit or difference of logits).
+        score: the explained score (logit or probability, or the difference of two).
+        delta: how far the map is from adding up to the score, as a share of what it should add up to; None for
+            methods that do not promise it.
     """
 
     sample_id: str
     target: Target
     values: NDArray[np.float32]
     score: float
+    delta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +183,7 @@ class Counts:
         failed: samples whose image or map broke.
         resumed: samples among those done that carried their map before the call.
         no_evidence: samples that got an empty map in this call.
+        incomplete: samples whose map, of this call, misses what it should add up to by more than 5 %.
     """
 
     done: int = 0
@@ -176,6 +191,7 @@ class Counts:
     failed: int = 0
     resumed: int = 0
     no_evidence: int = 0
+    incomplete: int = 0
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as plain JSON values."""

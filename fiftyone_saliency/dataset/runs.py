@@ -38,6 +38,7 @@ class SaliencyRun:
         started: time of the last start (UTC, ISO 8601).
         finished: time of the last end, or None.
         versions: versions of the packages that took part.
+        details: what was found rather than asked for: device, layer, and why the trunk ran in which precision.
     """
 
     key: str
@@ -50,6 +51,7 @@ class SaliencyRun:
     started: str = ""
     finished: str | None = None
     versions: Mapping[str, str] = dataclass_field(default_factory=dict)
+    details: Mapping[str, str] = dataclass_field(default_factory=dict)
 
     @property
     def field(self) -> str:
@@ -61,7 +63,9 @@ class SaliencyRun:
         text = f"{self.key}: {c.done} maps in field {self.field!r}"
         for count, word in ((c.resumed, "kept from before"), (c.skipped, "skipped"), (c.failed, "failed")):
             text += f", {count} {word}" if count else ""
-        return text + (f", {c.no_evidence} without evidence" if c.no_evidence else "") + f" ({self.status})"
+        text += f", {c.no_evidence} without evidence" if c.no_evidence else ""
+        text += f", {c.incomplete} that do not add up to their score" if c.incomplete else ""
+        return f"{text} ({self.status})"
 
 
 def now() -> str:
@@ -92,6 +96,7 @@ def save(dataset: fo.Dataset, run: SaliencyRun) -> None:
         started=run.started,
         finished=run.finished,
         versions=dict(run.versions),
+        details=dict(run.details),
     )
     if dataset.has_run(run.key):
         dataset.update_run_config(run.key, config)
@@ -136,6 +141,7 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
         started=config.started,
         finished=config.finished,
         versions=config.versions,
+        details=config.details,
     )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import cv2
 import fiftyone as fo
 import numpy as np
 from fiftyone import ViewField as F
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.errors import FieldError, RunConflictError
@@ -32,12 +34,36 @@ _ATTRIBUTES = {
     "score": fo.FloatField,
     "vmin": fo.FloatField,
     "vmax": fo.FloatField,
+    "delta": fo.FloatField,
 }
 
 
 def default_folder(dataset: fo.Dataset, key: str) -> Path:
     """Return where a run's files live: ``<default_dataset_dir>/saliency/<dataset id>/<run key>``."""
-    return Path(str(fo.config.default_dataset_dir)).expanduser() / "saliency" / str(dataset._doc.id) / key
+    return _root() / str(dataset._doc.id) / key
+
+
+@contextmanager
+def only_writer(dataset: fo.Dataset, field: str) -> Iterator[None]:
+    """Hold a field for one computation; the operating system lets go of it if the process is killed.
+
+    Raises:
+        RunConflictError: if another computation on this machine is writing to the field.
+    """
+    folder = _root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{dataset._doc.id}-{field}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RunConflictError(
+            f"Expected field {field!r} to be idle, but another computation is writing to it. Wait until it has ended, "
+            "or choose another field."
+        ) from error
+
+
+def _root() -> Path:
+    return Path(str(fo.config.default_dataset_dir)).expanduser() / "saliency"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +138,7 @@ class HeatmapStore:
             score=float(saliency.score),
             vmin=vmin,
             vmax=vmax,
+            delta=saliency.delta,
         )
 
 

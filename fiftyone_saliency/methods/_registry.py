@@ -15,8 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
-from torch import Tensor
-
+from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
@@ -25,13 +24,16 @@ from fiftyone_saliency.models.batch import Batch
 class Method(Protocol):
     """What a method is: called with a model and a batch, it returns one attribution per image.
 
+    It may also have ``layers(model)``, names of layers that the run's forward pass records for it, and
+    ``all_targets(model, batches)``, which shares the work of several targets of the same images.
+
     Returns:
-        Signed attributions (N, C, h, w) or (N, h, w), without a graph; positive values speak for the target.
+        Signed attributions (N, C, h, w) or (N, h, w), or an `Attribution`; positive values speak for the target.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor: ...
+    def __call__(self, model: ModelAdapter, batch: Batch) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ class MethodInfo:
         title: the name that people read.
         summary: first line of the docstring.
         cls: the frozen dataclass.
-        family: ``"cam"``, ``"gradient"`` or ``"perturbation"``.
+        family: one of `FAMILIES`.
         paper: link to the paper.
+        evidence: False for a map that does not pass the randomisation check: it hardly changes when the network's
+            weights are drawn anew, so that no verdict may rest on it.
+        hidden: whether forms leave it out; such a method is a control for trust checks, not an explanation.
     """
 
     name: str
@@ -53,6 +58,13 @@ class MethodInfo:
     cls: type[Any]
     family: str
     paper: str
+    evidence: bool = True
+    hidden: bool = False
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the method looks inside the network; the others take any function from images to scores."""
+        return self.family not in {"perturbation", "control"}
 
     @property
     def parameters(self) -> dict[str, tuple[type, Any]]:
@@ -62,23 +74,34 @@ class MethodInfo:
         return {name: (types[name], default) for name, default in defaults.items()}
 
 
+FAMILIES = {
+    "cam": "class activation maps: coarse, on the grid of a late layer",
+    "gradient": "gradients of the score by the pixels",
+    "perturbation": "hide parts of the image and watch the score; needs no gradient",
+    "propagation": "the score is handed back layer by layer",
+    "attention": "what a transformer's tokens attend to",
+    "control": "not an explanation: what trust checks compare with",
+}
 _METHODS: dict[str, MethodInfo] = {}
 _T = TypeVar("_T", bound=type)
 
 
-def register_method(name: str, title: str, family: str, paper: str) -> Callable[[_T], _T]:
-    """Enter a frozen dataclass into the registry.
+def register_method(
+    name: str, title: str, family: str, paper: str, *, evidence: bool = True, hidden: bool = False
+) -> Callable[[_T], _T]:
+    """Enter a frozen dataclass into the registry; the arguments are those of `MethodInfo`.
 
     Raises:
-        ArgumentError: if the name is taken by another class.
+        ArgumentError: if the name is taken by another class, or the family is not known.
     """
+    check_choice(family, "family", tuple(FAMILIES))
 
     def enter(cls: _T) -> _T:
         taken = _METHODS.get(name)
         if taken is not None and taken.cls.__module__ != cls.__module__:
             raise ArgumentError(f"Expected a new method name, but {name!r} is taken by {taken.cls}.")
         summary = (cls.__doc__ or "").strip().splitlines()[0]
-        _METHODS[name] = MethodInfo(name, title, summary, cls, family, paper)
+        _METHODS[name] = MethodInfo(name, title, summary, cls, family, paper, evidence, hidden)
         return cls
 
     return enter

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ class ModelAdapter:
         transform: what turns an RGB ``PIL.Image`` into a tensor (C, H, W).
         layer: dotted name of the CAM layer; None finds the last one with a spatial output.
         name: what a person calls the model.
+        differentiable: False for a black box (an ONNX file, a plain function): only perturbation methods explain it.
     """
 
     module: nn.Module
@@ -39,6 +41,7 @@ class ModelAdapter:
     transform: Callable[[Image.Image], Any]
     layer: str | None = None
     name: str = ""
+    differentiable: bool = True
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -106,48 +109,71 @@ class ModelAdapter:
             )
         return output if output.dtype == torch.float64 else output.float()
 
-    def score(self, images: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
-        """Return the explained score of each image, (N,): a logit, or the difference of two.
-
-        Args:
-            images: (N, C, H, W).
-            plus: columns whose evidence is shown, int64 (N,).
-            minus: columns to subtract, int64 (N,), -1 for none.
-        """
-        logits = self.logits(images)
-        score = logits.gather(1, plus[:, None])[:, 0]
-        subtracted = logits.gather(1, minus.clamp(min=0)[:, None])[:, 0]
-        return torch.where(minus >= 0, score - subtracted, score)
-
-    def cam_layer(self, images: Tensor) -> nn.Module:
-        """Return the layer that CAM methods look at.
+    @cached_property
+    def cam_layer(self) -> str:
+        """Name of the layer that CAM methods look at: the given one, else the last one with a feature map.
 
         Raises:
-            ModelError: if the layer's output is not a feature map (N, C, H, W).
+            ModelError: if no layer has a feature map.
         """
-        if self.layer is None:
-            return default_layer(self.module, lambda: self.logits(images[:1]))[1]
-        return find_layer(self.module, self.layer)
+        if self.layer is not None:
+            return self.layer
+        with self.explaining(), torch.no_grad():
+            return default_layer(self.module, lambda: self.logits(self.probe_image()))[0]
+
+    def probe_image(self) -> Tensor:
+        """Return a drawn image as the network's input (1, C, H, W): the same in every process."""
+        noise = np.random.default_rng(51).integers(0, 256, (240, 320, 3), np.uint8)
+        tensor, _ = self.prepare(Image.fromarray(noise))
+        return tensor[None].to(self.device, self.dtype)
 
     @contextmanager
     def explaining(self) -> Iterator[ModelAdapter]:
-        """Borrow the module for differentiation: evaluation mode, no in-place activations, gradients on."""
+        """Borrow the module for differentiation: evaluation mode, no in-place activations, frozen, not compiled."""
         training = {m: m.training for m in self.module.modules()}
         inplace = [m for m in self.module.modules() if getattr(m, "inplace", False) is True]
+        # A tensor made in inference mode cannot be frozen; a copy stands in for it.
+        trained = [p for p in self.module.parameters() if p.requires_grad and not p.is_inference()]
         gradients = {p: p.grad for p in self.module.parameters()}
         try:
             self.module.eval()
             for m in inplace:
                 m.inplace = False  # type: ignore[assignment]
-            with torch.inference_mode(False), torch.enable_grad():
-                yield self
+            for p in trained:
+                p.requires_grad_(False)
+            # Hooks do not reach into compiled code; a layer is only seen where it runs as it was written.
+            with _plain_tensors(self.module), torch.compiler.set_stance("force_eager"):
+                with torch.inference_mode(False), torch.enable_grad():
+                    yield self
         finally:
+            for p in trained:
+                p.requires_grad_(True)
             for m in inplace:
                 m.inplace = True  # type: ignore[assignment]
             for m, mode in training.items():
                 m.training = mode
             for p, gradient in gradients.items():
                 p.grad = gradient
+
+
+@contextmanager
+def _plain_tensors(module: nn.Module) -> Iterator[None]:
+    """Stand copies in for tensors that were made in inference mode: autograd cannot save those."""
+    swapped: list[tuple[dict[str, Any], str, Any]] = []
+    for m in module.modules():
+        for tensors in (m._parameters, m._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and tensor.is_inference():
+                    swapped.append((tensors, name, tensor))
+    try:
+        with torch.inference_mode(False):
+            for tensors, name, tensor in swapped:
+                plain = tensor.clone()
+                tensors[name] = nn.Parameter(plain, requires_grad=False) if isinstance(tensor, nn.Parameter) else plain
+        yield
+    finally:
+        for tensors, name, tensor in swapped:
+            tensors[name] = tensor
 
 
 def check_classes(classes: Sequence[str] | None, source: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -60,6 +61,8 @@ RANDOM = transforms.Compose([transforms.RandomCrop(40), transforms.ToTensor()])
         ({"field": "a.b"}, FieldError, "`field` to be a field name like 'saliency', but got 'a.b'"),
         ({"field": None}, FieldError, "`field` to be a field name like 'saliency', but got None"),
         ({"field": "saliency"}, RunConflictError, r"'saliency' to be free or to hold run grad_cam_\w+, but it holds"),
+        ({"output": "logit"}, UnknownNameError, "value for `output`, but got 'logit'. Did you mean `logits`"),
+        ({"precision": "float16"}, UnknownNameError, "value for `precision`, but got 'float16'"),
         ({"sign": "negative"}, UnknownNameError, "value for `sign`, but got 'negative'"),
         ({"seed": -1}, ArgumentError, "`seed` to be an integer of at least 0, but got -1"),
         ({"batch_size": 0}, ArgumentError, "`batch_size` to be an integer of at least 1, but got 0"),
@@ -83,7 +86,7 @@ def test_bad_arguments_are_refused_and_nothing_is_changed(steady, model, argumen
         ({"classes": ["red", "green", "red"]}, r"`classes` to be distinct, but \['red'\] appear more than once"),
         ({"classes": None}, "Expected `classes` to list the class names"),
         ({"layer": "cnv"}, r"known layer, but got 'cnv'. Did you mean `conv`"),
-        ({"layer": "head"}, "Expected the CAM layer to return a feature map"),
+        ({"layer": "head"}, r"Expected the layer 'head' to return a feature map .*, but its output is \(1, 3\)"),
         ({"transform": as_list}, r"Expected `transform` to turn a PIL image into a tensor \(C, H, W\), but got list"),
         ({"transform": mirrored}, "Expected `transform` to keep the image upright"),
         ({"transform": RANDOM}, "Expected `transform` to give the same output for the same image"),
@@ -143,13 +146,96 @@ def test_bad_files_are_failures_with_reasons_and_the_rest_is_computed(dataset, m
 
 
 def test_pictures_of_every_kind_get_a_map(dataset, model, pictures, tmp_path):
-    for name, mode in (("grey.png", "L"), ("alpha.png", "RGBA"), ("palette.png", "P"), ("bit.png", "1")):
-        Image.open(pictures[0]).convert(mode).save(tmp_path / name)
+    modes = {"grey.png": "L", "alpha.png": "RGBA", "palette.png": "P", "bit.png": "1", "print.jpg": "CMYK"}
+    frames = [Image.open(path).convert("RGB") for path in pictures[:3]]
+    for name, mode in modes.items():
+        frames[0].convert(mode).save(tmp_path / name)
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    deep = np.asarray(frames[0].convert("L")).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
     paths = sorted(str(p) for p in tmp_path.iterdir())
-    add_pictures(dataset, paths, [None] * 4)
+    add_pictures(dataset, paths, [None] * 7)
     run = fos.compute_saliency(dataset, model, pred_field=None, **QUIET)
-    assert (run.counts.done, run.failures) == (4, ())
+    assert (run.counts.done, run.failures) == (7, ())
     assert {cv2.imread(s.saliency.map_path, cv2.IMREAD_UNCHANGED).shape for s in dataset} == {(84, 112)}
+
+
+@pytest.mark.parametrize(
+    ("size", "stored"), [((1, 1), (112, 112)), ((20_000, 10), (1, 112)), ((10, 3_000), (112, 1)), ((2, 90), (112, 2))]
+)
+def test_pictures_of_the_oddest_sizes_get_a_map_in_their_aspect(dataset, tmp_path, size, stored):
+    Image.new("RGB", size, (250, 0, 0)).save(tmp_path / "odd.png")
+    add_pictures(dataset, [str(tmp_path / "odd.png")], [None])
+    stretch = transforms.Compose([transforms.Resize((48, 48)), transforms.ToTensor()])
+    run = fos.compute_saliency(dataset, fos.load_model(ColourNet(), CLASSES, stretch), target="red", **QUIET)
+    assert run.failures == ()
+    levels = cv2.imread(dataset.first().saliency.map_path, cv2.IMREAD_UNCHANGED)
+    assert levels.shape == stored
+    assert levels.max() == 255
+
+
+class Wrapped(ColourNet):
+    """Return what many networks return instead of logits alone."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, images):
+        logits = super().forward(images)
+        return {"tuple": (logits, None), "dict": {"scores": logits}, "list": [logits]}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "dict", "list"])
+def test_a_network_that_returns_no_tensor_is_refused_with_the_way_out(steady, kind):
+    before = state_of(steady)
+    with pytest.raises(ModelError, match=rf"but got {kind}.* Wrap the model in a module that returns the logits"):
+        fos.compute_saliency(steady, fos.load_model(Wrapped(kind), CLASSES, CROP), "new", **QUIET)
+    assert state_of(steady) == before
+
+
+def test_a_flat_map_is_stored_as_no_evidence_and_never_drawn(colours):
+    net = ColourNet()
+    with torch.no_grad():
+        net.head.weight.zero_()
+    run = fos.compute_saliency(colours, fos.load_model(net, CLASSES, CROP), target="red", **QUIET)
+    assert (run.counts.done, run.counts.no_evidence) == (12, 12)
+    assert "12 without evidence" in str(run)
+    for sample in colours:
+        assert not cv2.imread(sample.saliency.map_path, cv2.IMREAD_UNCHANGED).any()
+
+
+def test_a_label_outside_the_classes_is_a_counted_skip(colours, model, fo):
+    sample = colours.first()
+    sample.predictions = fo.Classification(label="pie")
+    sample.save()
+    run = fos.compute_saliency(colours, model, **QUIET)
+    assert (run.counts.done, run.counts.skipped) == (11, 1)
+    assert run.failures[0].reason == "the label 'pie' is not among the model's 3 classes"
+
+
+def test_a_network_in_training_is_explained_in_evaluation_and_given_back_in_training(colours):
+    net = ColourNet().train()
+    net.conv.eval()
+    fos.compute_saliency(colours, fos.load_model(net, CLASSES, CROP), **QUIET)
+    assert [m.training for m in (net, net.conv, net.relu, net.head)] == [True, False, True, True]
+    assert net.relu.inplace
+
+
+def test_two_computations_of_one_field_at_once_are_refused(colours, model):
+    """The second is refused while the first runs; the first ends as if nothing had happened."""
+    refused = []
+
+    def meanwhile(bar):
+        if not refused:
+            with pytest.raises(RunConflictError, match="'saliency' to be idle, but another computation is writing"):
+                fos.compute_saliency(colours, model, target="red", overwrite=True, **QUIET)
+            refused.append(fos.compute_saliency(colours, model, "other_field", target="red", **QUIET).counts.done)
+
+    run = fos.compute_saliency(colours, model, progress=meanwhile, batch_size=4, num_workers=1)
+    assert refused == [12]
+    assert (run.status, run.counts.done) == ("completed", 12)
+    assert fos.compute_saliency(colours, model, **QUIET).counts.resumed == 12
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

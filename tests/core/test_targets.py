@@ -77,23 +77,32 @@ def test_a_target_that_is_no_text_is_refused_with_the_choices(text):
         ("bread", Target(2, "bread")),
         ("contrast", Target(1, "chocolate − cake", 0)),
         ("bread - predicted", Target(2, "bread − chocolate", 1)),
+        ("top-1", Target(2, "bread")),
+        ("top-3", Target(1, "chocolate")),
+        ("top-2 - ground_truth", None),
+        ("top-1 - top-2", Target(2, "bread − cake", 0)),
     ],
 )
 def test_resolve_finds_the_columns_of_one_sample(text, expected):
-    assert parse_target(text, CLASSES).resolve(ITEM, CLASSES) == expected
+    spec = parse_target(text, CLASSES)
+    if expected is None:
+        with pytest.raises(TargetError, match="both sides"):
+            spec.resolve(ITEM, CLASSES, [2, 0, 1])
+    else:
+        assert spec.resolve(ITEM, CLASSES, [2, 0, 1]) == expected
 
 
 def test_without_a_stored_prediction_the_models_own_is_explained():
-    assert parse_target("predicted", CLASSES).resolve(NAKED, CLASSES, predicted=2) == Target(2, "bread")
+    assert parse_target("predicted", CLASSES).resolve(NAKED, CLASSES, [2, 0, 1]) == Target(2, "bread")
 
 
 def test_a_stored_prediction_comes_before_the_models_own():
-    assert parse_target("predicted", CLASSES).resolve(ITEM, CLASSES, predicted=2) == Target(1, "chocolate")
+    assert parse_target("predicted", CLASSES).resolve(ITEM, CLASSES, [2, 0, 1]) == Target(1, "chocolate")
 
 
 def test_the_models_own_prediction_is_no_ground_truth():
     with pytest.raises(TargetError, match="no ground truth"):
-        parse_target("ground_truth", CLASSES).resolve(NAKED, CLASSES, predicted=2)
+        parse_target("ground_truth", CLASSES).resolve(NAKED, CLASSES, [2, 0, 1])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ CHANGES = {
     "pred_field": "predictions",
     "sign": "signed",
     "seed": 52,
-    "revision": 2,
+    "output": "softmax",
+    "precision": "bfloat16",
+    "revision": 3,
 }
 
 
@@ -53,7 +55,7 @@ def test_the_key_is_the_method_and_ten_hexadecimal_digits():
 
 def test_the_key_outlives_a_release():
     """A golden value: were it to change, no stored run could be resumed any more. Raise `revision` instead."""
-    assert REQUEST.key == "occlusion_774b26e764"
+    assert REQUEST.key == "occlusion_9e1abe9ad4"
 
 
 def test_a_request_survives_json():
@@ -63,6 +65,12 @@ def test_a_request_survives_json():
 def test_a_request_of_an_unknown_sign_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"`sign`, but got 'sigend'. Did you mean `signed`"):
         replace(REQUEST, sign="sigend")
+
+
+@pytest.mark.parametrize(("name", "value"), [("output", "logit"), ("precision", "float16")])
+def test_a_request_of_an_unknown_output_or_precision_is_refused(name, value):
+    with pytest.raises(UnknownNameError, match=rf"`{name}`, but got '{value}'"):
+        replace(REQUEST, **{name: value})
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, None, "51"])

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.parametrize("name", METHODS)
 
 
 def run(name: str, model: Any, images: Any) -> torch.Tensor:
-    return attribute(get_method(name)[1], model, images)
+    return attribute(get_method(name)[1], model, images).values
 
 
 def other_parameters(name: str) -> dict[str, Any]:

@@ -63,9 +63,9 @@ def sample_bilinearly(values: Tensor, placement: Placement, size: tuple[int, int
 def test_grad_cam_equals_captum_on_a_real_network(network: Any, paths, layer):
     before = Snapshot.of(network)
     model = load(network, _IMAGENET_CATEGORIES, TRANSFORM, layer)
-    explainer = Explainer(model, method("grad_cam"), parse_target("predicted", model.classes), 51, False)
+    explainer = Explainer(model, method("grad_cam"), (parse_target("predicted", model.classes),), 51, False)
     chunk = load_chunk(paths, model)
-    result = explainer(chunk)
+    result = explainer(chunk)[0]
     assert result.failures == []
     assert [m.target.label for m in result.results] == list(PHOTOS.values())
     for found, image in zip(result.results, chunk, strict=True):
@@ -84,8 +84,8 @@ def test_grad_cam_equals_captum_on_a_real_network(network: Any, paths, layer):
 def test_the_cat_is_explained_by_the_cat(network: Any, paths):
     """Chelsea's head fills the middle of the photo; its left and right borders are cloth and wall."""
     model = load(network, _IMAGENET_CATEGORIES, TRANSFORM)
-    explainer = Explainer(model, method("grad_cam"), parse_target("tiger cat", model.classes), 51)
-    (found,) = explainer(load_chunk(paths[:1], model)).results
+    explainer = Explainer(model, method("grad_cam"), (parse_target("tiger cat", model.classes),), 51)
+    (found,) = explainer(load_chunk(paths[:1], model))[0].results
     height, width = found.values.shape
     assert (height, width) == (round(112 * 300 / 451), 112)
     middle = found.values[:, width // 4 : 3 * width // 4].sum()

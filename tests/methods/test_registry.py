@@ -59,7 +59,7 @@ def test_a_method_of_ones_own_is_entered_by_one_decorator(entered):
 
 
 def test_channels_of_a_method_are_summed(entered):
-    maps = attribute(enter()(2.0), adapt(SmallCNN()), batch(draw(2, side=5)))
+    maps = attribute(enter()(2.0), adapt(SmallCNN()), batch(draw(2, side=5))).values
     assert torch.equal(maps, torch.full((2, 5, 5), 6.0))
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.types import Target
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
+from fiftyone_saliency.models.batch import Batch
 from tests.oracles import CLASSES, LinearModel, SmallCNN, Snapshot, adapt, draw, resize
 
 
@@ -128,8 +130,19 @@ def test_logits_are_float32_or_finer_whatever_the_network_and_the_images(kind, e
 def test_a_score_is_a_logit_or_the_difference_of_two():
     network, images = LinearModel(), draw(3, 8)
     logits = network(images)
-    score = adapt(network).score(images, torch.tensor([0, 1, 2]), torch.tensor([-1, 0, -1]))
-    assert torch.allclose(score, torch.stack([logits[0, 0], logits[1, 1] - logits[1, 0], logits[2, 2]]))
+    targets = (Target(0, "red"), Target(1, "green − red", 0), Target(2, "blue"))
+    batch = Batch(images, targets, (1, 2, 3))
+    expected = torch.stack([logits[0, 0], logits[1, 1] - logits[1, 0], logits[2, 2]])
+    assert torch.allclose(batch.scores(logits), expected)
+    assert torch.allclose(batch.score_function(adapt(network))(images, *batch.columns), expected)
+
+
+def test_a_score_on_request_is_a_probability_or_the_difference_of_two():
+    logits = torch.tensor([[0.0, 1000.0, 999.0], [1.0, 2.0, 3.0]])
+    batch = Batch(draw(2), (Target(1, "green"), Target(2, "blue − red", 0)), (1, 2), "softmax")
+    e = torch.tensor([1.0, 2.0, 3.0]).exp()
+    expected = torch.stack([1 / (1 + torch.tensor(-1.0).exp()), (e[2] - e[0]) / e.sum()])
+    assert torch.allclose(batch.scores(logits), expected)
 
 
 def test_a_lent_model_is_in_evaluation_without_in_place_activations_and_differentiates():
@@ -145,7 +158,7 @@ def test_a_lent_model_may_be_lent_twice():
     network = SmallCNN().train()
     before, model = Snapshot.of(network), adapt(network)
     with model.explaining(), model.explaining():
-        network(draw(1)).sum().backward()
+        network(draw(1).requires_grad_(True)).sum().backward()
     assert before.differences(Snapshot.of(network)) == []
 
 
@@ -155,12 +168,31 @@ def test_a_failed_loan_gives_everything_back():
 
     def fail() -> None:
         with adapt(network).explaining():
-            network(draw(1)).sum().backward()
+            network(draw(1).requires_grad_(True)).sum().backward()
             raise ZeroDivisionError("division by zero")
 
     with pytest.raises(ZeroDivisionError, match="division"):
         fail()
     assert before.differences(Snapshot.of(network)) == []
+
+
+def test_nothing_below_the_image_is_differentiated():
+    """Parameter gradients cost time and memory, and are the user's."""
+    network = SmallCNN()
+    with adapt(network).explaining():
+        assert not network(draw(1)).requires_grad
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_a_network_made_in_inference_mode_differentiates_and_keeps_its_tensors():
+    with torch.inference_mode():
+        network = SmallCNN()
+    tensors = dict(network.state_dict(keep_vars=True))
+    images = draw(1).requires_grad_(True)
+    with adapt(network).explaining():
+        network(images).sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(tensors[name] is tensor for name, tensor in network.state_dict(keep_vars=True).items())
 
 
 def test_a_model_without_parameters_lives_on_the_cpu_in_float32():

@@ -22,7 +22,7 @@ RED = TargetSpec("red")
 
 
 def explainer(network: nn.Module, name: str = "grad_cam", target: TargetSpec = RED, **options: Any) -> Explainer:
-    return Explainer(adapt(network, options.pop("layer", None)), method(name), target, 51, **options)
+    return Explainer(adapt(network, options.pop("layer", None)), method(name), (target,), 51, **options)
 
 
 def by_id(result: ChunkResult[Any]) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def test_one_bad_image_is_one_failure_and_the_others_have_the_maps_they_have_wit
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 no more")
     explain = explainer(SmallCNN(), name)
-    expected = by_id(explain(load_chunk(pictures[:4], explain.model)))
-    result = explain(load_chunk([*pictures[:2], str(bad), pictures[3]], explain.model))
+    expected = by_id(explain(load_chunk(pictures[:4], explain.model))[0])
+    result = explain(load_chunk([*pictures[:2], str(bad), pictures[3]], explain.model))[0]
     (failure,) = result.failures
     assert (failure.sample_id, failure.filepath, failure.kind) == ("2", str(bad), "error")
     assert failure.reason.startswith("the image cannot be read: ")
@@ -62,9 +62,9 @@ def test_one_bad_image_is_one_failure_and_the_others_have_the_maps_they_have_wit
 def test_a_model_that_fails_for_one_image_costs_that_image_only(pictures, white, name):
     explain = explainer(Failing(SmallCNN(), limit=0.9), name, layer="network.body.4")
     before = Snapshot.of(explain.model.module)
-    expected = by_id(explain(load_chunk(pictures[:4], explain.model)))
+    expected = by_id(explain(load_chunk(pictures[:4], explain.model))[0])
     assert len(expected) == 4
-    result = explain(load_chunk([*pictures[:4], white], explain.model))
+    result = explain(load_chunk([*pictures[:4], white], explain.model))[0]
     (failure,) = result.failures
     assert (failure.sample_id, failure.kind) == ("4", "error")
     assert failure.reason == "RuntimeError: the lamp is too bright"
@@ -77,8 +77,8 @@ def test_a_model_that_fails_for_one_image_costs_that_image_only(pictures, white,
 def test_nan_logits_are_a_failure_of_their_image(pictures, white, name, through_gradient):
     """Also where the gradient is finite: a map of an undefined score explains nothing."""
     explain = explainer(NaNModel(through_gradient), name)
-    expected = by_id(explain(load_chunk(pictures[1:4], explain.model)))
-    result = explain(load_chunk([*pictures[1:4], white], explain.model))
+    expected = by_id(explain(load_chunk(pictures[1:4], explain.model))[0])
+    result = explain(load_chunk([*pictures[1:4], white], explain.model))[0]
     (failure,) = result.failures
     assert (failure.sample_id, failure.kind) == ("3", "error")
     assert "not finite" in failure.reason
@@ -98,15 +98,15 @@ def test_inputs_of_unlike_shapes_may_share_a_chunk(pictures, tmp_path):
     tall = tmp_path / "tall.png"
     Image.open(pictures[1]).transpose(Image.Transpose.TRANSPOSE).save(tall)
     model = adapt(SmallCNN(), transform=transforms.Compose([transforms.Resize(40), transforms.ToTensor()]))
-    explain = Explainer(model, method("integrated_gradients"), RED, 51)
+    explain = Explainer(model, method("integrated_gradients"), (RED,), 51)
     paths = [pictures[0], str(tall), pictures[2]]
     chunk = load_chunk(paths, model)
     assert len({entry.tensor.shape for entry in loaded(chunk)}) == 2
-    result = explain(chunk)
+    result = explain(chunk)[0]
     assert result.failures == []
     assert {key: m.values.shape for key, m in by_id(result).items()} == {"0": (40, 53), "1": (53, 40), "2": (40, 53)}
     for i, path in enumerate(paths):
-        (alone,) = explain(load_chunk([path], model)).results
+        (alone,) = explain(load_chunk([path], model))[0].results
         np.testing.assert_allclose(by_id(result)[str(i)].values, alone.values, atol=1e-6, rtol=1e-4)
 
 
@@ -132,19 +132,21 @@ def test_a_map_does_not_depend_on_the_chunk_its_order_or_its_neighbours(pictures
     """What resumption rests on: seeds belong to samples."""
     explain = explainer(SmallCNN(), name)
     chunk = load_chunk(pictures[:5], explain.model)
-    together = by_id(explain(chunk))
-    assert_equal_maps(by_id(explain(chunk[::-1])), together)
-    apart = [entry for image in chunk for entry in explain([image]).results]
+    together = by_id(explain(chunk)[0])
+    assert_equal_maps(by_id(explain(chunk[::-1])[0]), together)
+    apart = [entry for image in chunk for entry in explain([image])[0].results]
     assert_equal_maps({entry.sample_id: entry for entry in apart}, together)
 
 
 def test_the_seed_of_a_sample_decides_its_noise(pictures):
     explain = explainer(SmallCNN(), "smooth_grad")
     (image,) = load_chunk(pictures[:1], explain.model)
-    maps = [explain([replace(image, item=replace(image.item, id=sample_id))]).results[0].values for sample_id in "001"]
+    maps = [
+        explain([replace(image, item=replace(image.item, id=sample_id))])[0].results[0].values for sample_id in "001"
+    ]
     np.testing.assert_array_equal(maps[0], maps[1])
     assert not np.array_equal(maps[0], maps[2])
-    other = replace(explain, seed=52)([image]).results[0].values
+    other = replace(explain, seed=52)([image])[0].results[0].values
     assert not np.array_equal(maps[0], other)
 
 
@@ -157,13 +159,13 @@ def labelled(pictures: list[str], model: Any, *labels: tuple[str | None, str | N
 def test_samples_without_anything_to_explain_are_skipped_one_by_one(pictures):
     explain = explainer(SmallCNN(), target=parse_target("contrast", CLASSES))
     pairs = [("red", "blue"), (None, "blue"), ("red", None), ("red", "red"), ("pie", "red"), ("green", "red")]
-    result = explain(labelled(pictures, explain.model, *pairs))
+    result = explain(labelled(pictures, explain.model, *pairs))[0]
     assert {m.sample_id: m.target for m in result.results} == {
         "0": Target(2, "blue − red", 0),
         "5": Target(0, "red − green", 1),
     }
     for sample, image in zip(result.results, labelled(pictures, explain.model, *pairs)[::5], strict=True):
-        np.testing.assert_allclose(sample.values, explain([image]).results[0].values, atol=1e-6)
+        np.testing.assert_allclose(sample.values, explain([image])[0].results[0].values, atol=1e-6)
     assert {f.sample_id: f.kind for f in result.failures} == dict.fromkeys("1234", "skip")
     assert [f.reason for f in result.failures] == [
         "the sample has no ground truth",
@@ -175,7 +177,7 @@ def test_samples_without_anything_to_explain_are_skipped_one_by_one(pictures):
 
 def test_a_chunk_of_skipped_samples_only_never_asks_the_model(pictures):
     explain = explainer(Failing(SmallCNN()), target=TargetSpec("predicted"))
-    result = explain(labelled(pictures, explain.model, (None, None), (None, None)))
+    result = explain(labelled(pictures, explain.model, (None, None), (None, None)))[0]
     assert result.results == []
     assert [f.kind for f in result.failures] == ["skip", "skip"]
 
@@ -187,8 +189,8 @@ def test_without_stored_predictions_the_models_own_is_explained(pictures):
     expected = [int(model.logits(image.tensor[None]).argmax()) for image in chunk]
     wrong = [CLASSES[(column + 1) % 3] for column in expected]
     chunk += labelled(pictures, model, *((None, label) for label in wrong))
-    explain = Explainer(model, method("grad_cam"), TargetSpec("predicted"), 51, stored_predictions=False)
-    found = explain(chunk).results
+    explain = Explainer(model, method("grad_cam"), (TargetSpec("predicted"),), 51, stored_predictions=False)
+    found = explain(chunk)[0].results
     assert [m.target for m in found] == [Target(column, CLASSES[column]) for column in expected * 2]
 
 
@@ -198,13 +200,13 @@ def test_the_score_is_the_explained_logit_or_the_difference(pictures):
     with torch.no_grad():
         logits = model.module(image.tensor[None])[0]
     for target, expected in (("blue", logits[2]), ("contrast", logits[2] - logits[0])):
-        (found,) = Explainer(model, method("grad_cam"), parse_target(target, CLASSES), 51)([image]).results
+        (found,) = Explainer(model, method("grad_cam"), (parse_target(target, CLASSES),), 51)([image])[0].results
         assert found.score == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_a_map_lies_in_the_frame_of_the_image(pictures):
     explain = explainer(PatchModel(), "input_x_gradient")
-    (found,) = explain(load_chunk(pictures[:1], explain.model)).results
+    (found,) = explain(load_chunk(pictures[:1], explain.model))[0].results
     assert found.values.shape == (40, 53)
     assert found.values.dtype == np.float32
     rows, columns = np.nonzero(found.values)
@@ -216,8 +218,8 @@ def test_a_map_lies_in_the_frame_of_the_image(pictures):
 def test_a_chunk_of_failures_only_is_handed_on(pictures, tmp_path):
     explain = explainer(SmallCNN())
     chunk = load_chunk([str(tmp_path / "a.png"), str(tmp_path / "b.png")], explain.model)
-    assert explain(chunk) == ChunkResult([], chunk)
-    assert explain([]) == ChunkResult([], [])
+    assert explain(chunk) == [ChunkResult([], chunk)]
+    assert explain([]) == [ChunkResult([], [])]
 
 
 def test_every_sample_of_a_chunk_is_named_once(pictures, white, tmp_path):
@@ -227,7 +229,7 @@ def test_every_sample_of_a_chunk_is_named_once(pictures, white, tmp_path):
     truths = ["red", "red", "red", None]
     items = [SampleItem(str(i), *pair) for i, pair in enumerate(zip(paths, truths, strict=True))]
     (chunk,) = load_ahead([items], explain.model, 1)
-    result = explain(chunk)
+    result = explain(chunk)[0]
     named = [entry.sample_id for entry in (*result.results, *result.failures)]
     assert sorted(named) == ["0", "1", "2", "3"]
     assert {f.sample_id: f.kind for f in result.failures} == {"1": "error", "2": "error", "3": "skip"}

@@ -1,0 +1,90 @@
+"""What the measurements share: pictures, networks, and ways that take turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fiftyone as fo
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.models import ResNet50_Weights, resnet18, resnet50
+
+import fiftyone_saliency as fos
+
+THREADS = 2
+BATCH = 16
+NAMES = [f"class {i}" for i in range(1000)]
+
+
+def take_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Time each way once per round, in turns, and return the median seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def jpegs(folder: Path, count: int) -> list[str]:
+    """Write JPEG files of 500 × 375 pixels; they look like photos to a decoder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i:04d}.jpg" for i in range(count)]
+    for i, path in enumerate(paths):
+        if not path.is_file():
+            noise = np.random.default_rng(i).integers(0, 256, (375, 500, 3), np.uint8)
+            smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 0, 255, cv2.NORM_MINMAX)
+            Image.fromarray(smooth).save(path, quality=90)
+    return [str(path) for path in paths]
+
+
+def make_dataset(paths: list[str]) -> fo.Dataset:
+    """Return a dataset of these files."""
+    dataset = fo.Dataset("benchmark", overwrite=True)
+    dataset.add_samples([fo.Sample(filepath=path) for path in paths], progress=False)
+    return dataset
+
+
+def resnet(depth: int = 50) -> Any:
+    """Return a ResNet with drawn weights, whose speed is that of a trained one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(51)
+        network = (resnet50 if depth == 50 else resnet18)(num_classes=1000).eval()
+    return fos.load_model(network, NAMES, ResNet50_Weights.IMAGENET1K_V1.transforms())
+
+
+def lite0() -> Any:
+    """Return EfficientNet-Lite0 with its ImageNet weights."""
+    from examples.groceries import classifier
+
+    return fos.load_model(classifier.build(None).eval(), NAMES, classifier.build_transform(), classifier.CAM_LAYER)
+
+
+def batches(paths: list[str], transform: Callable[[Image.Image], Tensor]) -> Iterator[Tensor]:
+    """Read and prepare the files in batches with `THREADS` threads, one batch ahead."""
+    chunks = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        ahead = [pool.submit(_read, path, transform) for path in chunks[0]]
+        for following in [*chunks[1:], []]:
+            current, ahead = ahead, [pool.submit(_read, path, transform) for path in following]
+            yield torch.stack([future.result() for future in current])
+
+
+def forwards(paths: list[str], model: Any, bfloat16: bool) -> None:
+    """Read the files and run the network, channels-last, and nothing else."""
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        for batch in batches(paths, model.transform):
+            model.module(batch.to(memory_format=torch.channels_last))
+
+
+def _read(path: str, transform: Callable[[Image.Image], Tensor]) -> Tensor:
+    return transform(Image.open(path).convert("RGB"))

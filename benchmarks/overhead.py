@@ -1,0 +1,100 @@
+"""What a sample costs beside the model: decode 500 × 375, place, store; against FiftyOne's `apply_model`.
+
+The model is tiny, so that what is measured is all that is not the model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights
+
+import fiftyone_saliency as fos
+from benchmarks import _bench as bench
+
+IMAGES, ROUNDS = 1000, 3
+TRANSFORM = ResNet18_Weights.IMAGENET1K_V1.transforms()
+
+
+class Tiny(nn.Module):
+    """One convolution over patches of 32 × 32 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 32, stride=32)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 10)."""
+        return self.head(self.conv(images).relu().mean(dim=(2, 3)))
+
+
+class HeatmapModel(fo.Model):
+    """The same network as a FiftyOne model that returns a Grad-CAM as a Heatmap, as its documentation shows."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    @property
+    def media_type(self) -> str:
+        """What it reads."""
+        return "image"
+
+    def predict(self, arg: np.ndarray) -> fo.Heatmap:
+        """Explain one image."""
+        image = TRANSFORM(Image.fromarray(arg))[None]
+        with torch.enable_grad():
+            features = self._network.conv(image)
+            logits = self._network.head(features.relu().mean(dim=(2, 3)))
+            (gradient,) = torch.autograd.grad(logits.amax(), features)
+        values = (gradient.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu()[0].detach()
+        full = nn.functional.interpolate(values[None, None], (84, 112), mode="bilinear")[0, 0]
+        return fo.Heatmap(map=np.uint8(255 * full / full.amax().clamp(min=1e-12)), range=[0, 255])
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Measure ours, the network alone, and apply_model."""
+    dataset = bench.make_dataset(bench.jpegs(folder / "jpegs", IMAGES))
+    network = Tiny().eval()
+    model = fos.load_model(network, [str(i) for i in range(10)], TRANSFORM, "conv")
+    seconds = bench.take_turns(
+        {
+            "compute_saliency": partial(_ours, dataset, model),
+            "apply_model": partial(_apply_model, dataset, HeatmapModel(network)),
+            "the network alone": partial(_network, network),
+        },
+        ROUNDS,
+    )
+    each = {name: 1000 * s / IMAGES for name, s in seconds.items()}
+    dataset.delete()
+    return {
+        "images": IMAGES,
+        "rounds": ROUNDS,
+        "milliseconds per image": {name: round(value, 2) for name, value in each.items()},
+        "milliseconds beside the model": round(each["compute_saliency"] - each["the network alone"], 2),
+        "times faster than apply_model": round(each["apply_model"] / each["compute_saliency"], 2),
+    }
+
+
+def _ours(dataset: fo.Dataset, model: Any) -> None:
+    fos.compute_saliency(dataset, model, pred_field=None, num_workers=bench.THREADS, progress=False, overwrite=True)
+
+
+def _apply_model(dataset: fo.Dataset, model: fo.Model) -> None:
+    if dataset.get_field("applied") is not None:
+        dataset.delete_sample_field("applied")
+    dataset.apply_model(model, "applied", batch_size=bench.BATCH, progress=False)
+
+
+def _network(network: nn.Module) -> None:
+    batch = torch.rand(bench.BATCH, 3, 224, 224).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for _ in range(0, IMAGES, bench.BATCH):
+            network(batch)

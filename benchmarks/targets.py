@@ -1,0 +1,33 @@
+"""Ten targets against one, ResNet-50: the trunk runs once per image, only the head is differentiated per target."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+
+import fiftyone_saliency as fos
+from benchmarks import _bench as bench
+
+IMAGES, ROUNDS = 128, 3
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Measure one target and ten."""
+    dataset, model = bench.make_dataset(bench.jpegs(folder / "jpegs", IMAGES)), bench.resnet()
+    _explain(dataset, model, 1)
+    seconds = bench.take_turns({f"{n} targets": partial(_explain, dataset, model, n) for n in (1, 10)}, ROUNDS)
+    dataset.delete()
+    return {
+        "images": IMAGES,
+        "rounds": ROUNDS,
+        "milliseconds per image": {name: round(1000 * s / IMAGES, 2) for name, s in seconds.items()},
+        "ten targets against one": round(seconds["10 targets"] / seconds["1 targets"], 3),
+    }
+
+
+def _explain(dataset: fo.Dataset, model: Any, count: int) -> None:
+    targets = {f"top_{k}": f"top-{k}" for k in range(1, count + 1)}
+    fos.compute_saliency_targets(dataset, model, targets, batch_size=bench.BATCH, progress=False, overwrite=True)
