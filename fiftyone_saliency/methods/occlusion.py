@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
-from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor
 
 from fiftyone_saliency.core.checks import check_range
 from fiftyone_saliency.core.errors import ArgumentError
+from fiftyone_saliency.methods._perturb import Run, all_scores, full_precision, original_scores
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
-
-_IMAGES_PER_FORWARD = 64
 
 
 @register_method("occlusion", "Occlusion", family="perturbation", paper="https://arxiv.org/abs/1311.2901")
@@ -22,8 +22,9 @@ _IMAGES_PER_FORWARD = 64
 class Occlusion:
     """Slide a window of zeros over the image and measure by how much the score falls.
 
-    Zero is the mean colour after normalisation. Needs no gradient. Values are signed, in units of the score:
-    the mean fall over all windows that cover the pixel. The same for all channels, so only one is returned.
+    Zero is the mean colour after normalisation. Needs no gradient. Values are signed, in units of the score, at the
+    network's resolution: the mean fall over all windows that cover the pixel. A window that reaches over the border
+    is cut there. The same for all channels, so only one is returned.
 
     Args:
         window: side of the window as a share of the input's side, above 0 and up to 1.
@@ -48,15 +49,41 @@ class Occlusion:
 
     def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:
         """Return the attributions (N, H, W)."""
-        channels, *sides = batch.images.shape[1:]
-        windows = [max(1, round(side * self.window)) for side in sides]
-        strides = [min(w, max(1, round(side * self.stride))) for w, side in zip(windows, sides, strict=True)]
-        with torch.no_grad():
-            output = CaptumOcclusion(model.score).attribute(
-                batch.images,
-                sliding_window_shapes=(channels, *windows),
-                strides=(channels, *strides),
-                additional_forward_args=(batch.plus, batch.minus),
-                perturbations_per_eval=max(1, _IMAGES_PER_FORWARD // len(batch)),
+        return self.all_targets(model, [batch])[0]
+
+    @torch.no_grad()
+    def all_targets(self, model: ModelAdapter, batches: Sequence[Batch]) -> list[Tensor]:
+        """Return the attributions of several targets of the same images; they share every forward pass."""
+        images = batches[0].images
+        down, across = (self._positions(side) for side in images.shape[2:])
+        windows = [(rows, columns) for rows in down for columns in across]
+
+        def hide(run: Run, _: slice, perturbed: Tensor) -> None:
+            perturbed.copy_(images[run.image])
+            for image, (rows, columns) in zip(perturbed, windows[run.first : run.last], strict=True):
+                image[:, rows, columns] = 0
+
+        original = original_scores(model, batches)
+        scores = torch.stack(all_scores(model, batches, [len(windows)] * len(images), hide), dim=1)
+        falls = (original[:, :, None] - scores).unflatten(2, (len(down), len(across)))
+        with full_precision(images):
+            height, width = (
+                _covered(positions, side, falls)
+                for positions, side in zip((down, across), images.shape[2:], strict=True)
             )
-        return output[:, 0]
+            # A pixel lies under every window of its row that is also one of its column.
+            return list(height.T @ falls @ width)
+
+    def _positions(self, side: int) -> list[slice]:
+        """Return where windows lie along a side; the last one ends at the border or is cut there."""
+        window = max(1, round(side * self.window))
+        stride = min(window, max(1, round(side * self.stride)))
+        return [slice(i * stride, min(i * stride + window, side)) for i in range(ceil((side - window) / stride) + 1)]
+
+
+def _covered(positions: Sequence[slice], side: int, like: Tensor) -> Tensor:
+    """Return (windows, pixels): for each pixel equal weights, adding up to 1, of the windows that cover it."""
+    covered = like.new_zeros(len(positions), side)
+    for row, position in zip(covered, positions, strict=True):
+        row[position] = 1
+    return covered / covered.sum(dim=0)
