@@ -32,10 +32,14 @@ def look(method: Method, model: ModelAdapter, images: Tensor) -> Forward:
     """Make the one forward pass that a method's maps, the scores and the model's own predictions share.
 
     Args:
-        method: the method; what its ``layers(model)`` names is recorded, if it has one.
+        method: the method; its own ``look(model, images)`` makes the pass, or what its ``layers(model)`` names is
+            recorded, if it has one of the two.
         model: the model, inside its `explaining`.
         images: (N, C, H, W) on the model's device.
     """
+    own = getattr(method, "look", None)
+    if own is not None:
+        return own(model, images)
     layers = getattr(method, "layers", None)
     return record(model, images, layers(model) if layers is not None else ())
 

@@ -24,8 +24,9 @@ from fiftyone_saliency.models.batch import Batch
 class Method(Protocol):
     """What a method is: called with a model and a batch, it returns one attribution per image.
 
-    It may also have ``layers(model)``, names of layers that the run's forward pass records for it, and
-    ``all_targets(model, batches)``, which shares the work of several targets of the same images.
+    It may also have ``layers(model)``, names of layers that the run's forward pass records for it, or
+    ``look(model, images)``, which makes that pass itself, and ``all_targets(model, batches)``, which shares the work
+    of several targets of the same images.
 
     Returns:
         Signed attributions (N, C, h, w) or (N, h, w), or an `Attribution`; positive values speak for the target.

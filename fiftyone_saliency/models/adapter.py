@@ -142,9 +142,9 @@ class ModelAdapter:
             for p in trained:
                 p.requires_grad_(False)
             # Hooks do not reach into compiled code; a layer is only seen where it runs as it was written.
-            with _plain_tensors(self.module), torch.compiler.set_stance("force_eager"):
-                with torch.inference_mode(False), torch.enable_grad():
-                    yield self
+            eager = torch.compiler.set_stance("force_eager")
+            with _plain_tensors(self.module), eager, torch.inference_mode(False), torch.enable_grad():
+                yield self
         finally:
             for p in trained:
                 p.requires_grad_(True)

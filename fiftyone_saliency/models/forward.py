@@ -46,9 +46,11 @@ class Forward:
         """
         if not score.requires_grad:
             raise ModelError(_HIDDEN)
-        found = torch.autograd.grad(
-            score.sum(), self.activations, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
+        # Under the caller's autocast the backward pass of a float32 head would be narrow.
+        with torch.autocast(score.device.type, enabled=False):
+            found = torch.autograd.grad(
+                score.sum(), self.activations, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
         return tuple(gradient.detach() for gradient in found)
 
 
