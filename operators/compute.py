@@ -10,6 +10,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
+from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.core.errors import SaliencyError
 
 from . import _forms
@@ -18,8 +19,11 @@ _TARGETS = {
     "predicted": "The predicted class: what speaks for the answer",
     "ground_truth": "The true class: what speaks for the right answer",
     "contrast": "Predicted rather than true: why this answer and not the right one",
+    "top-2": "The second choice: what nearly won",
     "class": "One class of my choice",
+    "all": "Predicted, true, and the one rather than the other: three fields, hardly slower than one",
 }
+_ALL = {"": "predicted", "_truth": "ground_truth", "_contrast": "contrast"}
 
 
 class ComputeSaliency(foo.Operator):
@@ -56,28 +60,35 @@ class ComputeSaliency(foo.Operator):
         """Compute, with a progress bar."""
 
         def verb(progress: Any) -> str:
-            run = fos.compute_saliency(ctx.target_view(), progress=progress, **arguments(ctx.params))
-            fos.show_heatmaps(ctx.dataset, fields=[run.field], labels=_forms.label_fields(ctx, fo.Classification))
-            return str(run)
+            runs = fos.compute_saliency_targets(ctx.target_view(), progress=progress, **arguments(ctx.params))
+            fos.show_heatmaps(ctx.dataset, fields=list(runs), labels=_forms.label_fields(ctx, fo.Classification))
+            return "; ".join(str(run) for run in runs.values())
 
         yield from _forms.with_progress(ctx, "Computing saliency maps", verb)
 
 
 def arguments(params: dict[str, Any]) -> dict[str, Any]:
     """Turn the form's entries into arguments of the SDK's verb."""
-    target = params.get("target_class") if params["target"] == "class" else params["target"]
     prefix = f"{params['method']}__"
     return {
-        "model": params["model"],
-        "field": params["field"],
+        # A form names a registered model: never a file, an architecture or a hub.
+        "model": load_registered(params["model"]),
+        "targets": targets(params),
         "method": params["method"],
         "parameters": {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix) and v is not None},
-        "target": target,
         "gt_field": params.get("gt_field"),
         "pred_field": params.get("pred_field"),
         "batch_size": params.get("batch_size") or 16,
         "overwrite": bool(params.get("overwrite")),
     }
+
+
+def targets(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what to explain, by the field that takes the maps."""
+    field, target = params.get("field") or "saliency", params.get("target")
+    if target == "all":
+        return {f"{field}{suffix}": one for suffix, one in _ALL.items()}
+    return {field: params.get("target_class") if target == "class" else target}
 
 
 def _choose_model(inputs: Any) -> None:
@@ -98,10 +109,11 @@ def _choose_model(inputs: Any) -> None:
 
 
 def _choose_method(inputs: Any, ctx: Any) -> None:
-    methods = fos.list_methods()
+    methods = {name: info for name, info in fos.list_methods().items() if not info.hidden}
     choices = types.Dropdown()
     for name, info in methods.items():
-        choices.add_choice(name, label=info.title, description=info.summary)
+        doubt = "" if info.evidence else " To look at only: it fails the randomisation check, or knows no class."
+        choices.add_choice(name, label=info.title, description=info.summary + doubt)
     inputs.enum("method", list(methods), label="Method", default="grad_cam", required=True, view=choices)
     chosen = ctx.params.get("method") or "grad_cam"
     if chosen not in methods:
@@ -125,15 +137,16 @@ def _choose_target(inputs: Any, ctx: Any) -> None:
 
 def _choose_field(inputs: Any, ctx: Any) -> None:
     schema = ctx.dataset.get_field_schema() if ctx.dataset is not None else {}
-    name = ctx.params.get("field") or "saliency"
+    names = list(targets(ctx.params))
+    taken = [name for name in names if name in schema]
     prop = inputs.str(
         "field", label="Heatmap field", description="The field that takes the maps", default="saliency", required=True
     )
-    if not name.isidentifier() or name.startswith("_"):
+    if not names[0].isidentifier() or names[0].startswith("_"):
         _forms.refuse(prop, "A field name like saliency: letters, digits and _")
-    elif name in schema and name not in _forms.label_fields(ctx, fo.Heatmap):
-        _forms.refuse(prop, "The field exists and holds something else")
-    elif name in schema:
+    elif not set(taken) <= set(_forms.label_fields(ctx, fo.Heatmap)):
+        _forms.refuse(prop, f"The dataset has {' and '.join(taken)} already, and it holds something else")
+    elif taken:
         inputs.bool(
             "overwrite",
             label="Replace what the field holds",

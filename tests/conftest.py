@@ -31,6 +31,8 @@ os.environ.update(
     FIFTYONE_DO_NOT_TRACK="true",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_SHOW_PROGRESS_BARS="false",
+    YOLO_CONFIG_DIR=str(HOME / "yolo"),
+    YOLO_AUTOINSTALL="false",
     OMP_WAIT_POLICY="PASSIVE",  # PyTorch's threads spin while they wait, to the cost of the browser beside them
 )
 

@@ -32,7 +32,7 @@ class ColourNet(nn.Module):
         self.conv = nn.Conv2d(3, 3, 4, stride=4)
         self.relu = nn.ReLU(inplace=True)
         self.head = nn.Linear(3, 3)
-        self.pause = pause
+        self._pause = pause
         with torch.no_grad():
             self.conv.weight.copy_(torch.eye(3)[:, :, None, None].expand(3, 3, 4, 4) / 16)
             self.conv.bias.fill_(-0.3)
@@ -40,7 +40,7 @@ class ColourNet(nn.Module):
             self.head.bias.zero_()
 
     def forward(self, images: Tensor) -> Tensor:
-        time.sleep(self.pause)
+        time.sleep(self._pause)
         return self.head(self.relu(self.conv(images)).mean(dim=(2, 3)))
 
 

@@ -20,30 +20,63 @@ def load_model(
     layer: str | None = None,
     *,
     weights: str | Path | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> ModelAdapter:
     """Turn an image classifier into what the other verbs take; they call this themselves where need be.
 
     The network is lent, not copied: it is given back in the mode it had, with its gradients and activations as
-    they were, also after an exception.
+    they were, also after an exception. Names of timm, Hugging Face, open_clip and torchvision may download weights
+    the first time, never code.
 
     Args:
-        source: a ``torch.nn.Module`` that returns logits (N, K); a FiftyOne model around one, such as from
-            ``foz.load_zoo_model``; the name of a registered model; or a torchvision name such as ``"resnet50"``.
-        classes: K class names in the order of the logits. A FiftyOne model and torchvision's own weights bring
-            theirs.
+        source: the name of a registered model, or one of these:
+
+            - PyTorch: a ``torch.nn.Module`` that returns logits (N, K).
+            - torchvision: a name such as ``"resnet50"``.
+            - timm: a name such as ``"timm:resnet18"``, or a network that timm built.
+            - Hugging Face: ``"hf:PATH_OR_ID"``, a pair (model, processor), an image-classification pipeline, or a
+              model with ``transform=processor``.
+            - CLIP, as a zero-shot classifier: ``"open_clip:ARCHITECTURE/TAG"``, a model of open_clip or a pair
+              (model, tokenizer), or a CLIP or SigLIP model of Hugging Face as above. It needs `classes`.
+            - FiftyOne: a torch model, such as from ``foz.load_zoo_model``, also around one of the others.
+            - ultralytics: a ``YOLO`` classifier; it is never called itself, only the network inside.
+            - black box: the path of an ``.onnx`` file, or a function that takes images, a float32 tensor
+              (N, C, H, W), and returns scores (N, K). Only perturbation methods explain it.
+        classes: K class names in the order of the logits. Models that carry theirs, and ImageNet weights of
+            torchvision and timm, need none.
         transform: preprocessing from an RGB ``PIL.Image`` to a tensor (C, H, W): resize, crop, pad and
-            normalise in any order. Where the input lies in the image is measured from it.
+            normalise in any order. Where the input lies in the image is measured from it. Models that carry theirs
+            need none.
         layer: dotted name of the layer that CAM methods look at; by default the last one with a feature map.
-        weights: path of a state dict, for a torchvision name only; without it torchvision's own are used.
+        weights: path of a local file, safetensors or a state dict of ``torch.save``, for a torch network and for
+            names of torchvision, timm and open_clip. A file that would run code is refused.
+        prompts: templates of a CLIP model, such as ``["a photo of a {}."]``; a class is the mean of its prompts.
 
     Returns:
         The model, ready to explain.
 
     Raises:
         ModelError: if the source and what was said of it do not agree.
+        ArgumentError: if `weights` or `prompts` is given for a source that has no use for it.
+        MissingExtraError: if the package of the source is not installed; the error names the extra.
         UnknownNameError: if a name or layer is not known; the nearest ones are offered.
     """
-    return _load.load(source, classes, transform, layer, weights)
+    return _load.load(source, classes, transform, layer, weights, prompts)
+
+
+def load_registered(name: str) -> ModelAdapter:
+    """Load a registered model: what a face calls with a text that came from a browser.
+
+    Such a text never names a file, an architecture or a hub, as those of `load_model` may.
+
+    Args:
+        name: one of `list_models`.
+
+    Raises:
+        UnknownNameError: if no model is registered under exactly that name.
+        ModelError: if it does not load.
+    """
+    return _load.load_registered(name)
 
 
 def register_model(name: str, loader: Callable[..., Any] | str, **arguments: Any) -> None:
@@ -53,7 +86,8 @@ def register_model(name: str, loader: Callable[..., Any] | str, **arguments: Any
         name: the name.
         loader: a function that returns what `load_model` takes: known to this process only. As text,
             ``"package.module:function"`` or ``"/path/to/file.py:function"``, it is written to
-            ``saliency_models.toml`` beside FiftyOne's configuration, where the App's server finds it.
+            ``saliency_models.toml`` beside FiftyOne's configuration, where the App's server finds it. An installed
+            package registers its models by entry points of the group ``fiftyone_saliency.models``.
         **arguments: keyword arguments for the function, plain JSON values.
 
     Raises:
@@ -67,12 +101,13 @@ def unregister_model(name: str) -> None:
 
     Raises:
         UnknownNameError: if there is none of that name.
+        ArgumentError: if it comes with an installed package.
     """
     registry.unregister(name)
 
 
 def list_models() -> list[str]:
-    """Return the names of the registered models, in alphabetical order."""
+    """Return the names of the registered models, in alphabetical order; nothing is imported for it."""
     return sorted(registry.registered_models())
 
 

@@ -69,6 +69,7 @@ class ModelAdapter:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits over weights, architecture, classes, CAM layer and preprocessing."""
         digest = hashlib.sha256(repr(self.module).encode())
+        digest.update(repr(_settings(self.module)).encode())
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
             if isinstance(value, Tensor):
@@ -154,6 +155,19 @@ class ModelAdapter:
                 m.training = mode
             for p, gradient in gradients.items():
                 p.grad = gradient
+
+
+def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:
+    """Return what a network's layers are set to, such as the number of heads, which neither name nor weight shows."""
+    lent = {"training", "inplace"}
+    return [
+        (name, sorted((k, v) for k, v in vars(m).items() if _is_setting(k, v) and k not in lent))
+        for name, m in module.named_modules()
+    ]
+
+
+def _is_setting(name: str, value: object) -> bool:
+    return not name.startswith("_") and isinstance(value, (bool, int, float, str))
 
 
 @contextmanager

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from fiftyone_saliency.core.errors import ModelError
-from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
+from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.options import LoadOptions
+from fiftyone_saliency.models.weights import load_weights
 
 
 @cache
@@ -21,42 +18,27 @@ def names() -> frozenset[str]:
     return frozenset(torchvision.models.list_models(module=torchvision.models))
 
 
-def load(
-    name: str,
-    classes: Sequence[str] | None,
-    transform: Callable[..., Any] | None,
-    layer: str | None,
-    weights: str | Path | None,
-) -> ModelAdapter:
-    """Build a torchvision classifier, with weights of a local file or torchvision's own.
+def matches(source: Any) -> bool:
+    """Return whether it is the name of a torchvision classifier, such as ``"resnet50"``."""
+    return isinstance(source, str) and source in names()
 
-    Args:
-        name: torchvision's name of the architecture, such as ``"resnet50"``.
-        classes: class names; None stands for those of torchvision's default weights (ImageNet).
-        transform: preprocessing; None stands for that of torchvision's default weights.
-        layer: dotted name of the CAM layer, or None.
-        weights: path of a state dict; None takes torchvision's default weights (a download the first time).
+
+def load(source: str, options: LoadOptions) -> ModelAdapter:
+    """Build a torchvision classifier, with weights of a local file or torchvision's own (a download the first time).
+
+    Classes and preprocessing are those of torchvision's default weights (ImageNet), unless others are given.
 
     Raises:
-        ModelError: if the file cannot be read or does not fit the architecture.
+        ModelError: if the file of weights cannot be read or does not fit the architecture.
     """
     import torchvision
 
-    default = torchvision.models.get_model_weights(name).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
-    names_of_classes = check_classes(classes or default.meta["categories"], name)
-    transform = transform or default.transforms()
-    if weights is None:
-        module = torchvision.models.get_model(name, weights=default)
+    options.refuse("prompts", source)
+    default = torchvision.models.get_model_weights(source).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
+    if options.weights is None:
+        module = torchvision.models.get_model(source, weights=default)
     else:
-        module = torchvision.models.get_model(name, weights=None, num_classes=len(names_of_classes))
-        _load_weights(module, Path(weights), name)
-    return ModelAdapter(module.eval(), names_of_classes, transform, layer, name)
-
-
-def _load_weights(module: torch.nn.Module, path: Path, name: str) -> None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state.get("state_dict", state))
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"Expected {path} to hold a state dict for {name}, but got: {reason}") from error
+        count = len(options.classes or default.meta["categories"])
+        module = torchvision.models.get_model(source, weights=None, num_classes=count)
+        load_weights(module, options.weights, source)
+    return options.adapt(module.eval(), source, default.meta["categories"], default.transforms())

@@ -3,17 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from torch import nn
-
-from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
-from fiftyone_saliency.models import from_fiftyone, from_torchvision
+from fiftyone_saliency.core.errors import ModelError, UnknownNameError
+from fiftyone_saliency.models import (
+    from_black_box,
+    from_fiftyone,
+    from_huggingface,
+    from_module,
+    from_open_clip,
+    from_timm,
+    from_torchvision,
+    from_ultralytics,
+)
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
+from fiftyone_saliency.models.options import LoadOptions
 from fiftyone_saliency.models.registry import registered_models
 
-_NO_WEIGHTS = "Expected `weights` only with a torchvision name. Load them into the module yourself."
+
+@dataclass(frozen=True)
+class Source:
+    """A place that models come from.
+
+    Args:
+        title: the name that people read.
+        accepts: what `load_model` takes of it.
+        loader: module with ``matches(source)`` and ``load(source, options)``.
+        extra: the extra of this package that it needs, if any.
+    """
+
+    title: str
+    accepts: str
+    loader: ModuleType
+    extra: str | None = None
+
+
+# In the order in which they are asked: special networks before any torch.nn.Module, and any function last.
+SOURCES = (
+    Source("torchvision", "a name such as `resnet50`", from_torchvision),
+    Source("ultralytics", "a `YOLO` classifier", from_ultralytics),
+    Source(
+        "Hugging Face transformers",
+        "a folder or hub id such as `hf:google/vit-base-patch16-224`, a pair (model, processor) or a pipeline",
+        from_huggingface,
+        "huggingface",
+    ),
+    Source(
+        "open_clip",
+        "a name such as `open_clip:ViT-B-32/openai`, or a CLIP model or pair (model, tokenizer)",
+        from_open_clip,
+        "open-clip",
+    ),
+    Source("timm", "a name such as `timm:resnet18`, or a network that timm built", from_timm, "timm"),
+    Source("FiftyOne", "a `TorchImageModel`, as the zoo's are", from_fiftyone),
+    Source("PyTorch", "any `torch.nn.Module` that returns logits (N, K)", from_module),
+    Source(
+        "black box",
+        "a path that ends in .onnx, or a function from images (N, C, H, W) to scores (N, K)",
+        from_black_box,
+        "onnx",
+    ),
+)
 
 
 def load(
@@ -22,69 +75,47 @@ def load(
     transform: Callable[..., Any] | None = None,
     layer: str | None = None,
     weights: str | Path | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> ModelAdapter:
     """See `fiftyone_saliency.load_model`."""
-    if isinstance(source, ModelAdapter):
-        return _override(source, classes, transform, layer)
-    if isinstance(source, str):
-        return _by_name(source, classes, transform, layer, weights)
-    if weights is not None:
-        raise ArgumentError(_NO_WEIGHTS)
-    if isinstance(source, nn.Module):
-        return _from_module(source, classes, transform, layer)
-    if from_fiftyone.matches(source):
-        return from_fiftyone.load(source, classes, transform, layer)
-    raise ModelError(
-        f"Expected a torch.nn.Module, a FiftyOne model with a torch network, a registered name or a torchvision "
-        f"name, but got {type(source).__name__}. Wrap your model in a torch.nn.Module that returns logits (N, K)."
-    )
+    options = LoadOptions(classes, transform, layer, weights, prompts)
+    registered = registered_models().get(source) if isinstance(source, str) else None
+    # Weights belong to an architecture: they pass over a registered model of the same name.
+    if registered is None or (weights is not None and from_torchvision.matches(source)):
+        return _from_source(source, options)
+    options.refuse("weights", source)
+    return replace(_from_source(registered.load(), options), name=source)
 
 
-def _by_name(
-    name: str,
-    classes: Sequence[str] | None,
-    transform: Callable[..., Any] | None,
-    layer: str | None,
-    weights: str | Path | None,
-) -> ModelAdapter:
+def load_registered(name: str) -> ModelAdapter:
+    """See `fiftyone_saliency.api.models.load_registered`."""
     registered = registered_models()
-    if name in registered and weights is not None and name not in from_torchvision.names():
-        raise ArgumentError(_NO_WEIGHTS)
-    if name in registered and weights is None:
-        model = load(registered[name].load(), classes, transform, layer)
-        return ModelAdapter(model.module, model.classes, model.transform, model.layer, name)
-    if name in from_torchvision.names():
-        return from_torchvision.load(name, classes, transform, layer, weights)
-    raise UnknownNameError("registered or torchvision model", name, {*registered, *from_torchvision.names()})
+    if not isinstance(name, str) or name not in registered:
+        raise UnknownNameError("registered model", name, registered, "Register it in Python: register_model(...).")
+    return load(name)
 
 
-def _from_module(
-    module: nn.Module,
-    classes: Sequence[str] | None,
-    transform: Callable[..., Any] | None,
-    layer: str | None,
-) -> ModelAdapter:
-    name = type(module).__name__
-    if transform is None:
-        raise ModelError(
-            f"Expected `transform`, the preprocessing that {name} was trained with, but got None. "
-            "Pass a callable that turns a PIL image into a tensor (C, H, W)."
-        )
-    return ModelAdapter(module, check_classes(classes, name), transform, layer, name)
+def _from_source(source: Any, options: LoadOptions) -> ModelAdapter:
+    if isinstance(source, ModelAdapter):
+        return _override(source, options)
+    loader = next((s.loader for s in SOURCES if s.loader.matches(source)), None)
+    if loader is not None:
+        return loader.load(source, options)
+    accepted = "; ".join(s.accepts for s in SOURCES)
+    if isinstance(source, str):
+        known = {*registered_models(), *from_torchvision.names()}
+        raise UnknownNameError("registered or torchvision model", source, known, f"Other sources: {accepted}.")
+    raise ModelError(f"Expected the name of a registered model; {accepted}; but got {type(source).__name__}.")
 
 
-def _override(
-    model: ModelAdapter,
-    classes: Sequence[str] | None,
-    transform: Callable[..., Any] | None,
-    layer: str | None,
-) -> ModelAdapter:
-    if classes is None and transform is None and layer is None:
+def _override(model: ModelAdapter, options: LoadOptions) -> ModelAdapter:
+    options.refuse("weights", model.name)
+    options.refuse("prompts", model.name)
+    if options.classes is None and options.transform is None and options.layer is None:
         return model
-    return ModelAdapter(
-        model.module,
-        model.classes if classes is None else check_classes(classes, model.name),
-        transform or model.transform,
-        layer or model.layer,
-        model.name,
+    return replace(
+        model,
+        classes=model.classes if options.classes is None else check_classes(options.classes, model.name),
+        transform=options.transform or model.transform,
+        layer=options.layer or model.layer,
     )

@@ -1,7 +1,9 @@
 """Named models: what the App's form offers, and nothing else.
 
-A model is registered in Python for this process, or by an import path or a Python file in a TOML file of the
-user's FiftyOne configuration folder, which the App's server reads too. A browser only ever sends the name.
+A model is registered in Python for this process; by an import path or a Python file in a TOML file of the user's
+FiftyOne configuration folder, which the App's server reads too; or by an installed package, through an entry point
+of the group ``fiftyone_saliency.models`` that names a function. Of one name, the first of these counts. A browser
+only ever sends the name.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
 
 FILE_VARIABLE = "FIFTYONE_SALIENCY_MODELS"
+ENTRY_POINTS = "fiftyone_saliency.models"
 _IN_PROCESS: dict[str, RegisteredModel] = {}
 
 
@@ -32,11 +37,13 @@ class RegisteredModel:
         loader: a function that returns what `load_model` takes, or ``"package.module:function"`` or
             ``"/path/to/file.py:function"``.
         arguments: keyword arguments for the function, plain JSON values.
+        package: the installed package that brings it by an entry point, if one does.
     """
 
     name: str
     loader: Callable[..., Any] | str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    package: str | None = None
 
     def load(self) -> Any:
         """Call the loader.
@@ -44,7 +51,7 @@ class RegisteredModel:
         Raises:
             ModelError: if the loader cannot be found or fails.
         """
-        loader = self.loader if callable(self.loader) else _resolve(self.loader, self.name)
+        loader = self.loader if callable(self.loader) else _resolve(self.loader, self)
         try:
             return loader(**self.arguments)
         except Exception as error:
@@ -60,12 +67,14 @@ def models_file() -> Path:
 
 
 def registered_models() -> dict[str, RegisteredModel]:
-    """Return all registered models by name; those of this process come before those of the file.
+    """Return all registered models by name; of this process before the file's before those of packages.
+
+    Nothing is imported for it.
 
     Raises:
         ModelError: if the file is not what it should be.
     """
-    return {**_read_file(), **_IN_PROCESS}
+    return {**_of_packages(), **_read_file(), **_IN_PROCESS}
 
 
 def register(name: str, loader: Callable[..., Any] | str, arguments: Mapping[str, Any]) -> RegisteredModel:
@@ -97,17 +106,30 @@ def unregister(name: str) -> None:
 
     Raises:
         UnknownNameError: if no model has the name.
+        ArgumentError: if an installed package brings it.
     """
     known = registered_models()
     if name not in known:
         raise UnknownNameError("registered model", name, known)
+    if known[name].package is not None:
+        raise ArgumentError(
+            f"Expected a model that was registered by `register_model`, but {name!r} comes with the installed package "
+            f"{known[name].package}. Uninstall that."
+        )
     _IN_PROCESS.pop(name, None)
     kept = _read_file()
     if kept.pop(name, None) is not None:
         _write_file(kept)
 
 
-def _resolve(path: str, name: str) -> Callable[..., Any]:
+@cache
+def _of_packages() -> dict[str, RegisteredModel]:
+    """Return the models of installed packages: they do not change while the process lives."""
+    points = entry_points(group=ENTRY_POINTS)
+    return {p.name: RegisteredModel(p.name, p.value, {}, p.dist.name if p.dist else p.module) for p in points}
+
+
+def _resolve(path: str, model: RegisteredModel) -> Callable[..., Any]:
     where, _, function = path.rpartition(":")
     try:
         if where.endswith(".py"):
@@ -122,9 +144,9 @@ def _resolve(path: str, name: str) -> Callable[..., Any]:
             module = importlib.import_module(where)
         return getattr(module, function)
     except Exception as error:
+        where = f"the package {model.package}" if model.package else f"the entry in {models_file()}"
         raise ModelError(
-            f"Expected the loader {path!r} of model {name!r} to be importable, but got: {error}. "
-            f"Mend the entry in {models_file()}."
+            f"Expected the loader {path!r} of model {model.name!r} to be importable, but got: {error}. Mend {where}."
         ) from error
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -47,7 +48,8 @@ def read_image(filepath: str) -> Image.Image:
             return upright.convert("RGB")
     except FileNotFoundError as error:
         raise ImageError("the image file is missing") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # ImportError: a plug-in of Pillow that is not installed, for a format that it claims.
+    except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError) as error:
         raise ImageError(f"the image cannot be read: {error}") from error
 
 
@@ -81,4 +83,6 @@ def _load(item: SampleItem, model: ModelAdapter) -> LoadedImage | Failure:
         tensor, placement = model.prepare(image)
     except Exception as error:  # noqa: BLE001 - one bad image is one failure record, whatever broke
         return Failure(item.id, item.filepath, str(error) or type(error).__name__)
+    # Channels last, as convolutions like it: done here, beside the network, and not where it waits for its batch.
+    tensor = tensor[None].contiguous(memory_format=torch.channels_last)[0]
     return LoadedImage(item, tensor, placement, (image.height, image.width))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fiftyone_saliency as fos
+from operators.compute import arguments
 from tests.e2e import colour_model
 
 PLUGIN = "@fiftyone-saliency/saliency"
@@ -82,7 +83,12 @@ def test_compute_form_offers_registered_models_methods_and_their_parameters(samp
     form = resolve("compute_saliency", samples, {"method": "integrated_gradients"})
 
     assert form["model"]["type"]["values"] == fos.list_models()
-    assert form["method"]["type"]["values"] == list(fos.list_methods())
+    shown = [name for name, info in fos.list_methods().items() if not info.hidden]
+    assert form["method"]["type"]["values"] == shown
+    assert set(fos.list_methods()) - set(shown) == {"edge_detector", "random_map"}, "controls are no explanations"
+    described = {choice["value"]: choice["description"] for choice in form["method"]["view"]["choices"]}
+    assert "To look at only" in described["guided_backprop"]
+    assert "To look at only" not in described["grad_cam"]
     assert form["integrated_gradients__steps"]["default"] == 24
     assert refused(form) == set()
 
@@ -99,6 +105,32 @@ def test_compute_form_says_how_to_register_a_model(samples):
 )
 def test_compute_form_refuses_a_field_that_cannot_take_maps(samples, model, field, wrong):
     assert refused(resolve("compute_saliency", samples, {"field": field})) == wrong
+
+
+def test_compute_form_refuses_a_field_that_one_of_several_targets_cannot_take(fo, samples, model):
+    samples.add_sample_field("why_truth", fo.StringField)
+    form = resolve("compute_saliency", samples, {"field": "why", "target": "all"})
+    assert refused(form) == {"field"}
+    assert "why_truth already" in form["field"]["error_message"]
+    assert refused(resolve("compute_saliency", samples, {"field": "why", "target": "predicted"})) == set()
+
+
+def test_compute_explains_three_targets_in_one_pass(samples, model):
+    params = {
+        "model": model,
+        "method": "grad_cam",
+        "target": "all",
+        "gt_field": "ground_truth",
+        "pred_field": "predictions",
+        "field": "why",
+        "batch_size": 4,
+    }
+
+    execute("compute_saliency", samples, params)
+
+    runs = {run.field: run.request.target for run in fos.list_runs(samples)}
+    assert runs == {"why": "predicted", "why_truth": "ground_truth", "why_contrast": "contrast"}
+    assert set(samples.app_config.active_fields.paths) >= set(runs)
 
 
 def test_compute_on_a_view_with_parameters_and_a_class(samples, model):
@@ -137,8 +169,11 @@ def test_a_browser_cannot_name_anything_but_a_registered_model(samples, tmp_path
         "field": "saliency",
     }
 
-    with pytest.raises(Exception, match="Path: model"):
-        execute("compute_saliency", samples, params)
+    for wish in (params["model"], "resnet18", "timm:resnet18", "hf:someone/something", str(tmp_path / "model.onnx")):
+        with pytest.raises(Exception, match="Path: model"):
+            execute("compute_saliency", samples, params | {"model": wish})
+        with pytest.raises(fos.SaliencyError, match="known registered model"):
+            arguments(params | {"model": wish})
 
     assert not (tmp_path / "sprung").exists()
     assert "saliency" not in samples.get_field_schema()

@@ -57,6 +57,18 @@ def test_the_architecture_is_part_of_the_fingerprint():
     assert adapt(network, "body.4").fingerprint != adapt(SmallCNN(), "body.4").fingerprint
 
 
+def test_a_setting_that_no_weight_and_no_name_shows_is_part_of_the_fingerprint():
+    """As the number of heads of an attention."""
+
+    class Scaled(SmallCNN):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.scale = scale
+
+    assert repr(Scaled(1.0)) == repr(Scaled(2.0))
+    assert adapt(Scaled(1.0)).fingerprint != adapt(Scaled(2.0)).fingerprint
+
+
 def test_the_mode_of_the_network_is_not_part_of_the_fingerprint():
     assert adapt(SmallCNN().train()).fingerprint == adapt(SmallCNN()).fingerprint
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,15 @@ import torch
 from torch import nn
 from torchvision import models
 
-from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
+from fiftyone_saliency.core.errors import ArgumentError, MissingExtraError, ModelError, UnknownNameError
 from fiftyone_saliency.core.targets import TargetSpec
 from fiftyone_saliency.methods._registry import list_methods
 from fiftyone_saliency.models import registry
-from fiftyone_saliency.models.load import load
+from fiftyone_saliency.models.load import SOURCES, load
 from fiftyone_saliency.runtime.worker import Explainer, Predictor
 from tests.oracles import CLASSES, SmallCNN, adapt, method, resize
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +58,12 @@ def test_an_unknown_layer_offers_the_nearest():
         load(SmallCNN(), CLASSES, resize(), "heads")
 
 
-@pytest.mark.parametrize("thing", [3, None, [SmallCNN()], SmallCNN, {"model": 1}])
+@pytest.mark.parametrize("thing", [3, None, [SmallCNN()], SmallCNN, {"model": 1}, (SmallCNN(), 3)])
 def test_what_is_no_model_is_refused_with_the_choices(thing):
-    with pytest.raises(ModelError, match=r"Expected a torch.nn.Module, .* but got \w+"):
+    with pytest.raises(ModelError, match=rf"any `torch.nn.Module`.* but got {type(thing).__name__}\.") as caught:
         load(thing, CLASSES, resize())
+    for source in SOURCES:
+        assert source.accepts in str(caught.value)
 
 
 def test_a_loaded_model_is_taken_as_it_is():
@@ -83,25 +90,30 @@ def test_a_loaded_model_can_be_given_another_part(changes, attribute):
     assert model.classes == CLASSES
 
 
+# Attention and relevance propagation want networks of their own kind; controls look at no network.
+OTHERS = {"attention", "propagation", "control"}
+METHODS = [name for name, info in list_methods().items() if info.family not in OTHERS]
+
+
 def probes() -> list[Callable[[Any], None]]:
     target = TargetSpec("red")
-    explainers = [lambda model, n=n: Explainer(model, method(n), target, 51).probe() for n in list_methods()]
+    explainers = [lambda model, n=n: Explainer(model, method(n), (target,), 51).probe() for n in METHODS]
     return [*explainers, lambda model: Predictor(model).probe()]
 
 
-@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+@pytest.mark.parametrize("probe", probes(), ids=[*METHODS, "predict"])
 def test_a_probe_finds_classes_that_do_not_fit_before_the_first_image(probe):
     with pytest.raises(ModelError, match="the model returns 3 logits and `classes` has 2 names"):
         probe(load(SmallCNN(), CLASSES[:2], resize()))
 
 
-@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+@pytest.mark.parametrize("probe", probes(), ids=[*METHODS, "predict"])
 def test_a_probe_finds_a_transform_that_gives_no_tensor(probe):
     with pytest.raises(ModelError, match=r"a tensor \(C, H, W\), but got Image"):
         probe(load(SmallCNN(), CLASSES, lambda image: image))
 
 
-@pytest.mark.parametrize("probe", probes(), ids=[*list_methods(), "predict"])
+@pytest.mark.parametrize("probe", probes(), ids=[*METHODS, "predict"])
 def test_a_probe_passes_a_model_that_fits(probe):
     probe(load(SmallCNN(), CLASSES, resize()))
 
@@ -179,13 +191,57 @@ def test_an_unknown_name_offers_the_nearest():
         load("resnet_18")
 
 
-def test_weights_belong_to_a_torchvision_name_only(weights):
-    with pytest.raises(ArgumentError, match="`weights` only with a torchvision name"):
-        load(SmallCNN(), CLASSES, resize(), weights=weights)
+def test_an_unknown_name_says_what_other_sources_there_are():
+    with pytest.raises(UnknownNameError, match=r"Other sources: .*`hf:.*`open_clip:.*`timm:resnet18`.*\.onnx"):
+        load("tim:resnet18")
 
 
 def test_weights_do_not_belong_to_a_registered_name(weights, monkeypatch):
     monkeypatch.setattr(registry, "_IN_PROCESS", {})
     registry.register("my-model", lambda: adapt(SmallCNN()), {})
-    with pytest.raises(ArgumentError, match="`weights` only with a torchvision name"):
+    with pytest.raises(ArgumentError, match=r"`weights` only with .*, but got it for my-model"):
         load("my-model", weights=weights)
+
+
+def test_weights_do_not_belong_to_a_loaded_model(weights):
+    with pytest.raises(ArgumentError, match="`weights` only with a torch network, or the name of an architecture"):
+        load(adapt(SmallCNN()), weights=weights)
+
+
+@pytest.mark.parametrize(
+    "source", [SmallCNN(), adapt(SmallCNN()), "resnet18", "timm:test_vit", len], ids=lambda s: type(s).__name__
+)
+def test_prompts_belong_to_a_clip_model_only(source):
+    with pytest.raises(ArgumentError, match="`prompts` only with a CLIP model, whose classes are texts, but got it"):
+        load(source, CLASSES, resize(), prompts=["a photo of a {}."])
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "extra"),
+    [
+        ("timm:test_vit", "timm", "timm"),
+        ("hf:/no/such/folder", "transformers", "huggingface"),
+        ("open_clip:ViT-B-32/openai", "open_clip", "open-clip"),
+        ("/no/such/file.onnx", "onnxruntime", "onnx"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(source, package, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"package {package} .*pip install 'fiftyone-saliency\[{extra}\]'"):
+        load(source, CLASSES, resize())
+    assert {s.extra for s in SOURCES} - {None} <= extras()
+
+
+def extras() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return set(project["project"]["optional-dependencies"])
+
+
+def test_nothing_optional_is_imported_before_it_is_needed():
+    optional = {"timm", "transformers", "open_clip", "onnxruntime", "ultralytics", "fiftyone"}
+    code = (
+        "import sys; from fiftyone_saliency.models.load import load; from tests.oracles import *; "
+        f"load(SmallCNN(), CLASSES, resize()); print(sorted({optional} & {{*sys.modules}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

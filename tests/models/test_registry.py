@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from fiftyone_saliency.api.models import list_models, load_registered
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
+from fiftyone_saliency.models import load as load_module
 from fiftyone_saliency.models import registry
 from fiftyone_saliency.models.load import load
 from fiftyone_saliency.models.registry import models_file, register, registered_models, unregister
-from tests.oracles import SmallCNN, adapt
+from tests.oracles import CLASSES, SmallCNN, adapt, resize
 
 CODE = """
 from tests.oracles import SmallCNN, adapt, resize
@@ -215,3 +219,109 @@ def test_the_file_lies_beside_fiftyones_configuration(monkeypatch, tmp_path):
     assert models_file() == tmp_path / "fo" / "saliency_models.toml"
     monkeypatch.delenv("FIFTYONE_CONFIG_PATH")
     assert models_file() == Path.home() / ".fiftyone" / "saliency_models.toml"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package that brings two models by entry points."""
+    site = tmp_path / "site"
+    (site / "greens-1.0.dist-info").mkdir(parents=True)
+    (site / "greens_models.py").write_text(CODE)
+    (site / "greens-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: greens\nVersion: 1.0\n")
+    (site / "greens-1.0.dist-info" / "entry_points.txt").write_text(
+        "[fiftyone_saliency.models]\ngreens = greens_models:make\nlost = greens_models:no_such\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    registry._of_packages.cache_clear()
+    yield site
+    registry._of_packages.cache_clear()
+    sys.modules.pop("greens_models", None)
+
+
+def test_a_package_brings_models_by_entry_points_and_nothing_is_imported_to_list_them(package):
+    assert list_models() == ["greens", "lost"]
+    assert "greens_models" not in sys.modules
+    model = load("greens")
+    assert (model.name, model.layer) == ("greens", "body.4")
+
+
+def test_process_comes_before_file_and_file_before_packages(package, code):
+    register("greens", "tests.oracles:SmallCNN", {})
+    assert registered_models()["greens"].loader == "tests.oracles:SmallCNN"
+    register("greens", SmallCNN, {})
+    assert registered_models()["greens"].loader is SmallCNN
+    unregister("greens")
+    assert registered_models()["greens"].package == "greens"
+
+
+def test_a_broken_entry_point_names_its_package(package):
+    with pytest.raises(ModelError, match=r"'greens_models:no_such' of model 'lost' .* Mend the package greens\."):
+        load("lost")
+
+
+def test_a_model_of_a_package_cannot_be_forgotten(package):
+    with pytest.raises(ArgumentError, match=r"'greens' comes with the installed package greens\. Uninstall that"):
+        unregister("greens")
+
+
+def test_a_registered_function_may_return_whatever_load_model_takes():
+    register("function", lambda: lambda images: images.mean(dim=(2, 3)), {})
+    register("resnet18", lambda: "resnet18", {})
+    register("nothing", lambda: None, {})
+    register("itself", lambda: "itself", {})
+    assert load("function", CLASSES, resize()).name == "function"
+    with pytest.raises(ModelError, match="but got NoneType"):
+        load("nothing")
+    with pytest.raises(UnknownNameError, match="but got 'itself'"):
+        load("itself")
+
+
+def test_a_registered_name_is_loaded_for_a_form(code):
+    register("mine", f"{code}:make", {})
+    assert load_registered("mine").name == "mine"
+
+
+@pytest.fixture
+def traps(tmp_path: Path) -> Path:
+    """Files of every kind that `load_model` would open, were it given their names."""
+    torch.save(SmallCNN(), tmp_path / "model.pt")
+    (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "model.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "timm:resnet18",
+        "timm:hf-hub:someone/something",
+        "hf:google/vit-base-patch16-224",
+        "hf:{traps}",
+        "open_clip:ViT-B-32/openai",
+        "open_clip:local-dir:{traps}",
+        "resnet18",
+        "{traps}",
+        "{traps}/model.onnx",
+        "{traps}/model.pt",
+        "{traps}/model.py:make",
+        "os:getcwd",
+        "builtins:print",
+        "Mine",
+        "mine ",
+        "",
+        None,
+        3,
+        ["mine"],
+        {"loader": "os:getcwd"},
+    ],
+)
+def test_a_form_can_only_send_a_registered_name(sent, traps, monkeypatch):
+    register("mine", lambda: adapt(SmallCNN()), {})
+    if isinstance(sent, str):
+        sent = sent.replace("{traps}", str(traps))
+    monkeypatch.setattr(load_module, "_from_source", lambda *_: pytest.fail("a source was opened"))
+    monkeypatch.setattr(registry, "_resolve", lambda *_: pytest.fail("code was looked up"))
+    with pytest.raises(UnknownNameError, match=r"Expected a known registered model, but got"):
+        load_registered(sent)
+    assert not (traps / "was here").exists()

@@ -1,0 +1,132 @@
+"""Black boxes: an ONNX file, or any function from images to scores. Only their answers are seen, no gradients."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.options import LoadOptions, import_extra
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+# How protobuf writes the entry ("location", name) of a tensor that lies in another file.
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])", re.DOTALL)
+
+
+def matches(source: Any) -> bool:
+    """Return whether it is the path of an ONNX file, or a function."""
+    if isinstance(source, (str, Path)):
+        return str(source).endswith(".onnx")
+    return callable(source) and not isinstance(source, type)
+
+
+def load(source: Any, options: LoadOptions) -> ModelAdapter:
+    """Wrap a black box: it is asked with images (N, C, H, W) and answers with scores (N, K).
+
+    Raises:
+        ModelError: if the file is no such network, or classes or preprocessing are missing.
+        MissingExtraError: if onnxruntime is not installed but needed.
+    """
+    is_file = isinstance(source, (str, Path))
+    name = Path(source).name if is_file else getattr(source, "__name__", type(source).__name__)
+    options.refuse("weights", name)
+    options.refuse("prompts", name)
+    box = OnnxFile(Path(source)) if is_file else PlainFunction(source)
+    model = options.adapt(box, name, differentiable=False)
+    if isinstance(box, PlainFunction):
+        box.answers = _digest(model.logits(model.probe_image()))
+    return model
+
+
+class OnnxFile(nn.Module):
+    """A network in an ONNX file, run by onnxruntime.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        runtime = import_extra("onnxruntime", "onnx", path)
+        try:
+            settings = runtime.SessionOptions()
+            settings.intra_op_num_threads = torch.get_num_threads()
+            self._session = runtime.InferenceSession(path, settings, runtime.get_available_providers())
+            self._sha256 = _file_digest(path)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"Expected {path} to be an ONNX file, but got: {reason}") from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+            got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+            raise ModelError(
+                f"Expected {path} to take one float input (N, C, H, W), but got {got}. "
+                "Export the network without its preprocessing."
+            )
+        self._input, self._type = inputs[0].name, _TYPES[inputs[0].type]
+        rows = inputs[0].shape[0]
+        self._rows: int | None = rows if isinstance(rows, int) else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores (N, K) of images (N, C, H, W)."""
+        rows = self._rows or len(images)
+        parts = []
+        for i in range(0, len(images), rows):
+            part = images[i : i + rows].detach().cpu().numpy().astype(self._type)
+            # A network of a fixed batch size is always given full batches.
+            padded = np.concatenate([part, np.repeat(part[-1:], rows - len(part), axis=0)])
+            parts.append(self._session.run(None, {self._input: padded})[0][: len(part)])
+        return torch.from_numpy(np.concatenate(parts)).to(images.device)
+
+    def extra_repr(self) -> str:
+        """Return what tells this network from others: it is part of the model's fingerprint."""
+        return f"sha256={self._sha256}"
+
+
+class PlainFunction(nn.Module):
+    """Any function from images to scores.
+
+    Args:
+        function: takes float32 images (N, C, H, W) on the CPU, returns scores (N, K), tensor or array.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self._function = function
+        self.answers = ""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores (N, K) of images (N, C, H, W)."""
+        with torch.no_grad():
+            scores = self._function(images.detach().float().cpu())
+        return torch.as_tensor(scores).detach().to(images.device)
+
+    def extra_repr(self) -> str:
+        """Return the function's name and a hash of its answers: part of the model's fingerprint."""
+        named = self._function if hasattr(self._function, "__qualname__") else type(self._function)
+        return f"{named.__module__}.{named.__qualname__}, answers={self.answers}"
+
+
+def _digest(scores: Tensor) -> str:
+    text = " ".join(f"{score:.3g}" for score in scores.flatten().tolist())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    """Return the SHA-256 over an ONNX file and the files beside it that hold its tensors."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    starts = ((found.end(), found[1][0]) for found in _LOCATION.finditer(content))
+    for location in sorted({content[start : start + length] for start, length in starts}):
+        beside = path.parent / location.decode(errors="replace")
+        if beside.is_file():
+            digest.update(beside.read_bytes())
+    return digest.hexdigest()
