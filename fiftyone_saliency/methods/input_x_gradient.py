@@ -27,6 +27,6 @@ class InputXGradient:
     def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:
         """Return the attributions (N, C, H, W)."""
         # The caller's images must not start to require gradients.
-        return CaptumInputXGradient(model.score).attribute(
-            batch.images.clone().requires_grad_(True), additional_forward_args=(batch.plus, batch.minus)
+        return CaptumInputXGradient(batch.score_function(model)).attribute(
+            batch.images.detach().clone().requires_grad_(True), additional_forward_args=batch.columns
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
-from torch import Tensor
 
 from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.methods._attribute import Attribution
+from fiftyone_saliency.methods._completeness import completeness_error
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
@@ -24,7 +26,8 @@ class IntegratedGradients:
     """Integrate the gradient along the straight path from a zero input to the image.
 
     Zero is the mean colour after normalisation, not black. Values are signed, in units of the score, at the
-    network's resolution, and add up to ``score(image) - score(zero)`` as ``steps`` grows (completeness).
+    network's resolution, and add up to ``score(image) - score(zero)`` as ``steps`` grows (completeness); how far
+    they are from that is stored with the map.
 
     Args:
         steps: points of the Gauss-Legendre quadrature, at least 1; each costs a forward and a backward pass.
@@ -39,12 +42,17 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         check_int(self.steps, "steps", 1)
 
-    def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:
-        """Return the attributions (N, C, H, W)."""
-        return CaptumIntegratedGradients(model.score).attribute(
-            batch.images,
-            additional_forward_args=(batch.plus, batch.minus),
+    def __call__(self, model: ModelAdapter, batch: Batch) -> Attribution:
+        """Return the attributions (N, C, H, W) and their completeness error."""
+        images = batch.images.detach()
+        values = CaptumIntegratedGradients(batch.score_function(model)).attribute(
+            images,
+            additional_forward_args=batch.columns,
             n_steps=self.steps,
-            # One step of the whole batch at a time: memory is that of the forward pass.
-            internal_batch_size=len(batch),
+            # Steps share a forward pass as far as it may grow: memory does not depend on them.
+            internal_batch_size=max(len(batch), batch.rows),
         )
+        with torch.no_grad():
+            logits = model.logits(torch.cat([images, torch.zeros_like(images[:1])]))
+        scores, zero = batch.scores(logits[:-1]), batch.scores(logits[-1:].expand(len(batch), -1))
+        return Attribution(values, completeness_error(values, scores, zero))
