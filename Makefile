@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.current
 ARGS ?=
 
-.PHONY: help demo demo-groceries test lint type contracts bench shots clean
+.PHONY: help demo demo-groceries test lint type bench tables shots clean
 
 help:
 	@echo "make demo            the professions story, then the App on its dataset (ARGS=--no-app: stop before it)"
 	@echo "make demo-groceries  the groceries story, then the App (needs npm)"
 	@echo "make test            the whole test suite"
 	@echo "make lint type       style and docstrings, import contracts; types"
-	@echo "make bench           side-by-side measurements"
+	@echo "make bench           side-by-side measurements (ARGS=occlusion: one of them)"
+	@echo "make tables          the README's tables, from the registries"
 	@echo "make shots           the pictures of the README, from the real App"
 	@echo "make clean           remove the environment and everything the demos made"
 
@@ -41,6 +42,9 @@ type: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+tables: $(STAMP)
+	@$(BIN)/python -m scripts.write_tables
 
 shots: $(STAMP)
 	@bash scripts/need_chromium.sh

@@ -78,7 +78,8 @@ class FieldWork:
         runs.save(self.heatmaps.dataset, record)
         if self.incomplete:
             _LOG.warning(
-                "%d of %d maps in field %r miss what they should add up to by more than %d %%. Pass more `steps`.",
+                "%d of %d maps in field %r miss what they should add up to by more than %d %%. More `steps` bring them "
+                "closer, where the method has them.",
                 self.incomplete,
                 self.done,
                 record.field,

@@ -114,12 +114,15 @@ def dequantise(levels: NDArray[np.uint8], vmin: float, vmax: float) -> NDArray[n
 def drawn_range(levels: NDArray[np.uint8], sign: Sign) -> tuple[int, int]:
     """Choose the range of levels that the App spreads its colours over.
 
-    The top is the 99.5 % quantile of the levels above 0, so that one extreme pixel does not fade all others;
-    it changes the drawing only, never the stored values.
+    The top is the 99.5 % quantile of the levels above 0, so that one extreme pixel does not fade all others; it
+    changes the drawing only, never the stored values.
     """
     if sign == "signed":
         return 0, LEVELS
-    above = levels[levels > 0]
-    if above.size == 0:
+    # Of 255 levels, counting is much faster than sorting.
+    counts = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+    counts[0] = 0
+    upto = np.cumsum(counts)
+    if upto[-1] == 0:
         return 0, LEVELS
-    return 0, max(1, int(np.quantile(above, DRAWN_QUANTILE)))
+    return 0, int(np.searchsorted(upto, np.ceil(DRAWN_QUANTILE * (upto[-1] - 1)), side="right"))

@@ -17,6 +17,7 @@ import cv2
 import fiftyone as fo
 import numpy as np
 from fiftyone import ViewField as F
+from fiftyone.core.odm import create_field
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
@@ -87,7 +88,11 @@ class HeatmapStore:
         """Declare the field, make the folder, and clear away what an interrupted run left half-written."""
         field = self.request.field
         if self.dataset.get_field(field) is None:
-            self.dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap)
+            # All at once: every declaration writes the whole dataset's schema.
+            attributes = [create_field(name, kind) for name, kind in _ATTRIBUTES.items()]
+            self.dataset.add_sample_field(
+                field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap, fields=attributes
+            )
         for name, kind in _ATTRIBUTES.items():
             if self.dataset.get_field(f"{field}.{name}") is None:
                 self.dataset.add_sample_field(f"{field}.{name}", kind)

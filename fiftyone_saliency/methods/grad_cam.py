@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fiftyone_saliency.methods._cam import GradientCam
@@ -25,5 +26,4 @@ class GradCam(GradientCam):
 
     def weigh(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Return relu(sum over channels of mean gradient times feature)."""
-        weights = gradients.mean(dim=(2, 3), keepdim=True)
-        return (weights * features).sum(dim=1).relu()
+        return torch.einsum("nc,nchw->nhw", gradients.mean(dim=(2, 3)), features).relu()

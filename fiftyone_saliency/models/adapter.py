@@ -48,7 +48,7 @@ class ModelAdapter:
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
             raise ModelError(f"Expected `classes` to be distinct, but {twice[:3]} appear more than once.")
         if self.layer is not None:
-            find_layer(self.module, self.layer)
+            find_layer(self.module, self.layer, self._probe)
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -122,6 +122,10 @@ class ModelAdapter:
         with self.explaining(), torch.no_grad():
             return default_layer(self.module, lambda: self.logits(self.probe_image()))[0]
 
+    def _probe(self) -> Tensor:
+        with self.explaining(), torch.no_grad():
+            return self.logits(self.probe_image())
+
     def probe_image(self) -> Tensor:
         """Return a drawn image as the network's input (1, C, H, W): the same in every process."""
         noise = np.random.default_rng(51).integers(0, 256, (240, 320, 3), np.uint8)
@@ -167,7 +171,7 @@ def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:
 
 
 def _is_setting(name: str, value: object) -> bool:
-    return not name.startswith("_") and isinstance(value, (bool, int, float, str))
+    return not name.startswith("_") and isinstance(value, (bool, int, float))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fiftyone_saliency.core.errors import ModelError
-from fiftyone_saliency.models.layers import find_layer
+from fiftyone_saliency.models.layers import find_layer, tensor_of
 
 if TYPE_CHECKING:
     from fiftyone_saliency.models.adapter import ModelAdapter
@@ -73,7 +73,8 @@ def record(model: ModelAdapter, images: Tensor, layers: Sequence[str]) -> Forwar
     kept: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
     handles = [
-        find_layer(model.module, name).register_forward_hook(_keep(name, kept, calls)) for name in dict.fromkeys(layers)
+        find_layer(model.module, name).register_forward_hook(_keep(name, kept, calls, model.dtype))
+        for name in dict.fromkeys(layers)
     ]
     kind = model.device.type
     autocast = torch.is_autocast_enabled(kind)
@@ -96,35 +97,21 @@ _HIDDEN = (
 )
 
 
-def _keep(name: str, kept: dict[str, Tensor], calls: Counter[str]) -> Callable[..., Any]:
+def _keep(name: str, kept: dict[str, Tensor], calls: Counter[str], dtype: torch.dtype) -> Callable[..., Any]:
     def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
         calls[name] += 1
-        tensor, put_back = _tensor_of(output)
+        tensor, put_back = tensor_of(output)
         if tensor is None:
             return output
         torch.set_autocast_enabled(tensor.device.type, False)
         if not tensor.requires_grad:
-            wide = tensor.float() if tensor.dtype in {torch.bfloat16, torch.float16} and _float32(_module) else tensor
-            tensor = wide.detach().requires_grad_(True)
+            # Where only autocast made the output narrow, the head goes on in the network's own format.
+            tensor = tensor.detach().to(dtype).requires_grad_(True)
         kept[name] = tensor
         # A copy goes on: what follows may write in place.
         return put_back(tensor.clone())
 
     return hook
-
-
-def _float32(module: nn.Module) -> bool:
-    """Return whether the layer's own weights are wide, so that only autocast made its output narrow."""
-    return all(p.dtype not in {torch.bfloat16, torch.float16} for p in module.parameters())
-
-
-def _tensor_of(output: Any) -> tuple[Tensor | None, Callable[[Tensor], Any]]:
-    """Return the tensor of a layer's output, and how to put another one in its place; blocks may return tuples."""
-    if isinstance(output, Tensor):
-        return output, lambda tensor: tensor
-    if isinstance(output, tuple) and type(output) is tuple and output and isinstance(output[0], Tensor):
-        return output[0], lambda tensor: (tensor, *output[1:])
-    return None, lambda _: output
 
 
 def _check(name: str, calls: int, kept: dict[str, Tensor]) -> None:

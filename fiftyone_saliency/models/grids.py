@@ -30,7 +30,7 @@ class Grid:
     prefix: int = 0
 
     def __call__(self, output: Tensor) -> Tensor:
-        """Return the features (N, C, h, w) of an output or its gradient: a view where the memory allows it."""
+        """Return the features (N, C, h, w) of an output or its gradient: a view, which can be written to."""
         if self.order == "NCHW":
             return output
         if self.order == "NHWC":

@@ -236,10 +236,11 @@ def reduced(model: ModelAdapter, precision: Precision) -> AbstractContextManager
 
 def stack(images: Sequence[LoadedImage], model: ModelAdapter) -> torch.Tensor:
     """Return the images as one batch on the model's device, in the layout that convolutions like best."""
-    batch = torch.stack([image.tensor for image in images])
+    # The channels lie last in memory already, and stacking them so keeps it at that.
+    batch = torch.stack([image.tensor.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
     if model.device.type == "cuda":
         batch = batch.pin_memory()
-    return batch.to(model.device, model.dtype, non_blocking=True, memory_format=torch.channels_last)
+    return batch.to(model.device, model.dtype, non_blocking=True)
 
 
 def _add(

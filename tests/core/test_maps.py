@@ -214,7 +214,7 @@ def test_drawn_range_does_not_count_what_is_transparent():
     """A sparse map: nearly all pixels are 0, and the few others must not all look alike."""
     levels = np.zeros((100, 100), np.uint8)
     levels[0, :10] = np.arange(10, 110, 10)
-    assert drawn_range(levels, "absolute") == (0, 99)
+    assert drawn_range(levels, "absolute") == (0, 100)
 
 
 @pytest.mark.parametrize(
