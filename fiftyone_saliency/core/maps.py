@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -125,4 +126,5 @@ def drawn_range(levels: NDArray[np.uint8], sign: Sign) -> tuple[int, int]:
     upto = np.cumsum(counts)
     if upto[-1] == 0:
         return 0, LEVELS
-    return 0, int(np.searchsorted(upto, np.ceil(DRAWN_QUANTILE * (upto[-1] - 1)), side="right"))
+    rank = math.ceil(DRAWN_QUANTILE * (int(upto[-1]) - 1))
+    return 0, int(np.argmax(upto > rank))
