@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import CenterCrop, ToTensor
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.core.errors import FieldError, RunConflictError
+from fiftyone_saliency.core.errors import FieldError, ModelError, RunConflictError
 from tests.models_for_tests import (
     CLASSES,
     CROP,
@@ -338,3 +338,35 @@ def test_parameters_beside_a_method_object_are_refused(colours, model):
     method = fos.list_methods()["integrated_gradients"].cls(steps=3)
     with pytest.raises(ValueError, match="parameters"):
         fos.compute_saliency(colours.limit(1), model, method=method, parameters={"steps": 9}, **QUIET)
+
+
+def test_maps_that_do_not_add_up_are_told_and_carry_by_how_much(colours, model, caplog):
+    few = fos.compute_saliency(
+        colours, model, "few", method="integrated_gradients", parameters={"steps": 1}, pred_field=None, **QUIET
+    )
+    assert few.counts.incomplete == 12
+    assert min(colours.values("few.delta")) > 0.05
+    assert "12 that do not add up to their score" in str(few)
+    assert "12 of 12 maps in field 'few' miss what they should add up to by more than 5 %" in caplog.text
+    caplog.clear()
+    many = fos.compute_saliency(
+        colours, model, "many", method="integrated_gradients", parameters={"steps": 200}, pred_field=None, **QUIET
+    )
+    assert many.counts.incomplete == 0
+    assert max(colours.values("many.delta")) < 0.05
+    assert caplog.text == ""
+    fos.compute_saliency(colours, model, **QUIET)
+    assert colours.values("saliency.delta") == [None] * 12, "a Grad-CAM promises no sum"
+
+
+def test_a_black_box_is_explained_by_perturbation_and_refused_by_what_looks_inside(colours):
+    net = ColourNet().eval()
+    box = fos.load_model(lambda images: net(images).detach().numpy(), CLASSES, CROP)
+    with pytest.raises(ModelError, match=r"a torch network for the method 'grad_cam', .* black box.* occlusion, rise"):
+        fos.compute_saliency(colours, box, pred_field=None, **QUIET)
+    assert "saliency" not in colours.get_field_schema()
+    run = fos.compute_saliency(colours, box, "hidden", method="occlusion", pred_field=None, **QUIET)
+    assert (run.counts.done, run.failures) == (12, ())
+    network = fos.load_model(net, CLASSES, CROP)
+    fos.compute_saliency(colours, network, "seen", method="occlusion", pred_field=None, **QUIET)
+    assert list(png_bytes(colours, "hidden").values()) == list(png_bytes(colours, "seen").values())

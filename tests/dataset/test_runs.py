@@ -35,7 +35,10 @@ def test_the_record_says_what_was_done(colours, model, fo):
     )
     assert run.key == run.request.key
     assert (run.field, run.model_name, run.status) == ("saliency", "ColourNet", "completed")
-    assert (run.counts, run.failures) == (Counts(done=12, no_evidence=8), ()), "four pictures are blue"
+    # Four pictures are blue; two steps are too few for maps that add up to their score.
+    assert (run.counts, run.failures) == (Counts(done=12, no_evidence=8, incomplete=12), ())
+    assert run.details["device"] == "cpu"
+    assert run.details["precision"].startswith("bfloat16 is for CAM and perturbation methods")
     assert Path(run.folder) == Path(fo.config.default_dataset_dir, "saliency", str(colours._doc.id), run.key)
     started, finished = (datetime.datetime.fromisoformat(t) for t in (run.started, run.finished))
     assert before <= started <= finished <= datetime.datetime.now(datetime.UTC)
@@ -43,7 +46,10 @@ def test_the_record_says_what_was_done(colours, model, fo):
         "fiftyone-saliency": fos.__version__,
         **{name: version(name) for name in ("fiftyone", "torch", "captum", "numpy")},
     }
-    assert str(run) == f"{run.key}: 12 maps in field 'saliency', 8 without evidence (completed)"
+    assert (
+        str(run)
+        == f"{run.key}: 12 maps in field 'saliency', 8 without evidence, 12 that do not add up to their score (completed)"
+    )
 
 
 def test_a_record_comes_back_as_it_was_saved(colours, model):
