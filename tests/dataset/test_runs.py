@@ -46,10 +46,8 @@ def test_the_record_says_what_was_done(colours, model, fo):
         "fiftyone-saliency": fos.__version__,
         **{name: version(name) for name in ("fiftyone", "torch", "captum", "numpy")},
     }
-    assert (
-        str(run)
-        == f"{run.key}: 12 maps in field 'saliency', 8 without evidence, 12 that do not add up to their score (completed)"
-    )
+    said = "12 maps in field 'saliency', 8 without evidence, 12 that do not add up to their score (completed)"
+    assert str(run) == f"{run.key}: {said}"
 
 
 def test_a_record_comes_back_as_it_was_saved(colours, model):
