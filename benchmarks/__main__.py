@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
 import platform
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from examples._workspace import FOLDER, use_workspace
+from examples._workspace import use_workspace
 
 RESULTS = Path(__file__).parent / "results"
 ALL = ("grad_cam", "targets", "occlusion", "rise", "overhead", "memory")
 
 
 def main() -> None:
-    """Run the measurements in the demos' FiftyOne."""
+    """Run the measurements in a FiftyOne of their own."""
     # A thread that spins while it waits steals the core that decodes the next image.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     names = sys.argv[1:] or ALL
     unknown = sorted(set(names) - set(ALL))
     if unknown:
         raise SystemExit(f"Expected names among {', '.join(ALL)}, but got {', '.join(unknown)}.")
-    folder = use_workspace(FOLDER) / "benchmarks"
-    folder.mkdir(exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
+    # Registered before FiftyOne, this runs after its server has ended.
+    folder = Path(tempfile.mkdtemp(prefix="saliency-benchmarks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    use_workspace(folder)
     for name in names:
         result = {"machine": _machine(), **importlib.import_module(f"benchmarks.{name}").measure(folder)}
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        print(name, json.dumps(result, indent=1))
+        print(name, json.dumps(result, indent=1), flush=True)
 
 
 def _machine() -> dict[str, object]:

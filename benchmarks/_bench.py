@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,36 @@ BATCH = 16
 NAMES = [f"class {i}" for i in range(1000)]
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Seconds that each way took, round by round."""
+
+    seconds: Mapping[Any, Sequence[float]]
+
+    def median(self, way: Any) -> float:
+        """Return the median seconds of one way."""
+        return statistics.median(self.seconds[way])
+
+    def ratio(self, one: Any, other: Any) -> float:
+        """Return the median over the rounds of one way's seconds divided by the other's.
+
+        A round's turns follow each other closely, so that a machine whose speed drifts does so for both.
+        """
+        return statistics.median(a / b for a, b in zip(self.seconds[one], self.seconds[other], strict=True))
+
+
 def take_turns(
-    ways: Mapping[str, Callable[[], object]], rounds: int, after: Callable[[], object] = lambda: None
-) -> dict[str, float]:
-    """Time each way once per round, in turns, and return the median seconds of each; ``after`` is not timed."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    ways: Mapping[Any, Callable[[], object]], rounds: int, after: Callable[[], object] = lambda: None
+) -> Turns:
+    """Time each way once per round, in turns; ``after`` is not timed."""
+    seconds: dict[Any, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             started = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - started)
             after()
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return Turns(seconds)
 
 
 def jpegs(folder: Path, count: int) -> list[str]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from examples._workspace import FOLDER, use_workspace
+from examples._workspace import use_workspace
 
 FILES, COUNTS = 1000, (1000, 20_000)
 
@@ -45,5 +45,5 @@ def one(folder: Path, count: int) -> int:
 
 
 if __name__ == "__main__":
-    use_workspace(FOLDER)
+    use_workspace(Path(sys.argv[1]))
     print(json.dumps(one(Path(sys.argv[1]), int(sys.argv[2]))))

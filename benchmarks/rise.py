@@ -40,7 +40,7 @@ def one(folder: Path, masks: int) -> dict[str, Any]:
     images = next(bench.batches(paths, model.transform)).to(memory_format=torch.channels_last)
     batch = Batch(images, (Target(0, ""),) * IMAGES, (1, 2))
     rise = get_method("rise", {"masks": masks})[1]
-    seconds = bench.take_turns(
+    turns = bench.take_turns(
         {
             "ours": partial(attribute, rise, model, batch),
             "forward passes alone": partial(_forwards, model, images, masks),
@@ -48,8 +48,8 @@ def one(folder: Path, masks: int) -> dict[str, Any]:
         ROUNDS[masks],
     )
     return {
-        "seconds per image": {name: round(s / IMAGES, 3) for name, s in seconds.items()},
-        "time against forward passes alone": round(seconds["ours"] / seconds["forward passes alone"], 3),
+        "seconds per image": {way: round(turns.median(way) / IMAGES, 3) for way in turns.seconds},
+        "time against forward passes alone": round(turns.ratio("ours", "forward passes alone"), 3),
         "peak memory, MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

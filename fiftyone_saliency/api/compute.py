@@ -75,7 +75,7 @@ def compute_saliency(
         sign: the evidence that is stored: ``"positive"``, ``"absolute"`` or ``"signed"``.
         seed: seed of methods that draw random numbers; each sample has its own stream.
         precision: number format of the network's trunk; the head always runs in float32. ``"auto"`` takes bfloat16
-            for a CAM or perturbation method over 1,000 samples or more, if it is faster here and the maps of eight
+            for a CAM or perturbation method over 500 samples or more, if it is faster here and the maps of eight
             of the samples rank their pixels like those of float32 (Spearman 0.999); the run's `details` say which.
             A run that goes on keeps its format.
         batch_size: images per forward pass, and per write to the database. Where memory runs out, it is halved.

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import fiftyone as fo
 import numpy as np
+from bson import ObjectId
 from fiftyone import ViewField as F
 from fiftyone.core.odm import create_field
 from filelock import FileLock, Timeout
@@ -115,16 +116,22 @@ class HeatmapStore:
         Returns:
             Number of maps without any evidence (stored as empty heatmaps).
         """
-        heatmaps = {m.sample_id: self._write_file(m) for m in maps}
-        if heatmaps:
-            self.dataset.set_values(self.request.field, heatmaps, key_field="id", validate=False)
-        return sum(heatmap.vmax == 0 for heatmap in heatmaps.values())
+        if not maps:
+            return 0
+        # FiftyOne's documents are slow to make: one is filled in for all samples, as the database will have it.
+        request = self.request
+        common = fo.Heatmap(map_path="", range=[0, 0], run_key=request.key, method=request.method, sign=request.sign)
+        common = common.to_dict()
+        heatmaps = {m.sample_id: common | {"_id": ObjectId()} | self._write_file(m) for m in maps}
+        self.dataset.set_values(self.request.field, heatmaps, key_field="id", validate=False, expand_schema=False)
+        return sum(heatmap["vmax"] == 0 for heatmap in heatmaps.values())
 
     def path(self, sample_id: str) -> Path:
         """Return the path of a sample's PNG; the run's key is part of the name, so that no cache goes stale."""
         return self.folder / f"{sample_id}-{self.request.key}.png"
 
-    def _write_file(self, saliency: SaliencyMap) -> fo.Heatmap:
+    def _write_file(self, saliency: SaliencyMap) -> dict[str, Any]:
+        """Write one map and return what its heatmap says of it alone."""
         levels, vmin, vmax = quantise(select_sign(saliency.values, self.request.sign), self.request.sign)
         path = self.path(saliency.sample_id)
         encoded, data = cv2.imencode(".png", levels)
@@ -133,18 +140,15 @@ class HeatmapStore:
         part = path.with_suffix(_PART)
         part.write_bytes(data.tobytes())
         os.replace(part, path)
-        return fo.Heatmap(
-            map_path=str(path),
-            range=list(drawn_range(levels, self.request.sign)),
-            run_key=self.request.key,
-            method=self.request.method,
-            target=saliency.target.label,
-            sign=self.request.sign,
-            score=float(saliency.score),
-            vmin=vmin,
-            vmax=vmax,
-            delta=saliency.delta,
-        )
+        return {
+            "map_path": str(path),
+            "range": [float(level) for level in drawn_range(levels, self.request.sign)],
+            "target": saliency.target.label,
+            "score": float(saliency.score),
+            "vmin": vmin,
+            "vmax": vmax,
+            "delta": saliency.delta,
+        }
 
 
 def check_free(dataset: fo.Dataset, request: SaliencyRequest) -> set[str]:

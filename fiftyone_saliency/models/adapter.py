@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fiftyone_saliency.core.errors import ModelError
 from fiftyone_saliency.core.types import Placement
 from fiftyone_saliency.models.layers import default_layer, find_layer
+from fiftyone_saliency.models.lending import lent
 from fiftyone_saliency.models.preprocessing import Preprocessing
 
 
@@ -135,30 +136,8 @@ class ModelAdapter:
     @contextmanager
     def explaining(self) -> Iterator[ModelAdapter]:
         """Borrow the module for differentiation: evaluation mode, no in-place activations, frozen, not compiled."""
-        training = {m: m.training for m in self.module.modules()}
-        inplace = [m for m in self.module.modules() if getattr(m, "inplace", False) is True]
-        # A tensor made in inference mode cannot be frozen; a copy stands in for it.
-        trained = [p for p in self.module.parameters() if p.requires_grad and not p.is_inference()]
-        gradients = {p: p.grad for p in self.module.parameters()}
-        try:
-            self.module.eval()
-            for m in inplace:
-                m.inplace = False  # type: ignore[assignment]
-            for p in trained:
-                p.requires_grad_(False)
-            # Hooks do not reach into compiled code; a layer is only seen where it runs as it was written.
-            eager = torch.compiler.set_stance("force_eager")
-            with _plain_tensors(self.module), eager, torch.inference_mode(False), torch.enable_grad():
-                yield self
-        finally:
-            for p in trained:
-                p.requires_grad_(True)
-            for m in inplace:
-                m.inplace = True  # type: ignore[assignment]
-            for m, mode in training.items():
-                m.training = mode
-            for p, gradient in gradients.items():
-                p.grad = gradient
+        with lent(self.module):
+            yield self
 
 
 def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:
@@ -172,26 +151,6 @@ def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:
 
 def _is_setting(name: str, value: object) -> bool:
     return not name.startswith("_") and isinstance(value, (bool, int, float))
-
-
-@contextmanager
-def _plain_tensors(module: nn.Module) -> Iterator[None]:
-    """Stand copies in for tensors that were made in inference mode: autograd cannot save those."""
-    swapped: list[tuple[dict[str, Any], str, Any]] = []
-    for m in module.modules():
-        for tensors in (m._parameters, m._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.is_inference():
-                    swapped.append((tensors, name, tensor))
-    try:
-        with torch.inference_mode(False):
-            for tensors, name, tensor in swapped:
-                plain = tensor.clone()
-                tensors[name] = nn.Parameter(plain, requires_grad=False) if isinstance(tensor, nn.Parameter) else plain
-        yield
-    finally:
-        for tensors, name, tensor in swapped:
-            tensors[name] = tensor
 
 
 def check_classes(classes: Sequence[str] | None, source: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fiftyone_saliency.core.errors import ImageError
@@ -63,7 +64,7 @@ def load_ahead(
         model: whose preprocessing is applied.
         num_workers: threads, at least 1.
     """
-    with ThreadPoolExecutor(num_workers, thread_name_prefix="saliency-load") as pool:
+    with ThreadPoolExecutor(num_workers, "saliency-load", initializer=_work_alone) as pool:
         ahead: list[Future[LoadedImage | Failure]] = []
         try:
             for chunk in chunks:
@@ -75,6 +76,13 @@ def load_ahead(
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _work_alone() -> None:
+    """Keep PyTorch's work in this thread within it: each one would get helpers of its own, on the same cores."""
+    # Asking makes PyTorch set up this thread, which would undo the limit later.
+    torch.get_num_threads()
+    threadpool_limits(1, "openmp")
 
 
 def _load(item: SampleItem, model: ModelAdapter) -> LoadedImage | Failure:
