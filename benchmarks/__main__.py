@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +17,7 @@ ALL = ("grad_cam", "targets", "occlusion", "rise", "overhead", "memory")
 
 
 def main() -> None:
-    """Run the measurements in a FiftyOne of their own."""
+    """Run the measurements in the demos' FiftyOne, on files in the system's temporary folder."""
     # A thread that spins while it waits steals the core that decodes the next image.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     names = sys.argv[1:] or ALL
@@ -27,14 +25,13 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"Expected names among {', '.join(ALL)}, but got {', '.join(unknown)}.")
     RESULTS.mkdir(exist_ok=True)
-    # Registered before FiftyOne, this runs after its server has ended.
-    folder = Path(tempfile.mkdtemp(prefix="saliency-benchmarks-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    use_workspace(folder)
-    for name in names:
-        result = {"machine": _machine(), **importlib.import_module(f"benchmarks.{name}").measure(folder)}
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        print(name, json.dumps(result, indent=1), flush=True)
+    with tempfile.TemporaryDirectory(prefix="saliency-benchmarks-") as folder:
+        os.environ["FIFTYONE_DEFAULT_DATASET_DIR"] = str(Path(folder) / "fiftyone")
+        use_workspace()
+        for name in names:
+            result = {"machine": _machine(), **importlib.import_module(f"benchmarks.{name}").measure(Path(folder))}
+            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            print(name, json.dumps(result, indent=1), flush=True)
 
 
 def _machine() -> dict[str, object]:

@@ -57,6 +57,13 @@ def take_turns(
     return Turns(seconds)
 
 
+def peak_memory() -> int:
+    """Return the peak resident memory of this process in MiB; what `getrusage` says includes who started it."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
+
+
 def jpegs(folder: Path, count: int) -> list[str]:
     """Write JPEG files of 500 × 375 pixels; they look like photos to a decoder."""
     folder.mkdir(parents=True, exist_ok=True)

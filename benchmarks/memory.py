@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -39,11 +38,11 @@ def one(folder: Path, count: int) -> int:
     overhead._ours(dataset, model)
     run = overhead.fos.list_runs(dataset)[0]
     assert run.counts.done == count  # noqa: S101
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = bench.peak_memory()
     dataset.delete()
     return peak
 
 
 if __name__ == "__main__":
-    use_workspace(Path(sys.argv[1]))
+    use_workspace()
     print(json.dumps(one(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from functools import partial
@@ -50,7 +49,7 @@ def one(folder: Path, masks: int) -> dict[str, Any]:
     return {
         "seconds per image": {way: round(turns.median(way) / IMAGES, 3) for way in turns.seconds},
         "time against forward passes alone": round(turns.ratio("ours", "forward passes alone"), 3),
-        "peak memory, MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak memory, MiB": bench.peak_memory(),
     }
 
 

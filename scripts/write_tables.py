@@ -1,15 +1,18 @@
-"""`python -m scripts.write_tables`: renew the README's tables of methods and models from the registries."""
+"""`python -m scripts.write_tables`: renew the tables of the README, from the registries and the measured results."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fiftyone_saliency.methods._registry import FAMILIES, list_methods
 from fiftyone_saliency.models.load import SOURCES
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 
 
 def main() -> None:
@@ -45,7 +48,50 @@ def _models() -> str:
     return "\n".join(rows)
 
 
-_TABLES: dict[str, Callable[[], str]] = {"methods": _methods, "models": _models}
+def _speed() -> str:
+    grad_cam, targets, occlusion = _measured("grad_cam"), _measured("targets"), _measured("occlusion")
+    rise, overhead, memory = _measured("rise"), _measured("overhead"), _measured("memory")
+    rows = ["| work | beside | result |", "|---|---|---|"]
+    for network in ("ResNet-50", "EfficientNet-Lite0"):
+        found = grad_cam[network]
+        rows += [
+            f"| Grad-CAM of {grad_cam['images']:,} JPEG files with {network}, read to stored | reading them and the "
+            f"bare forward pass | {found['speed against forward passes alone']:.2f} of its speed |",
+            f"| | a script with pytorch-grad-cam, in batches | {found[_PYTORCH_GRAD_CAM]:.1f} × as fast |",
+            f"| | a script with captum, sample by sample | {found[_CAPTUM]:.1f} × as fast |",
+        ]
+    narrow, alone = "bfloat16: times faster than captum's default call", "time against forward passes alone"
+    rows += [
+        f"| Grad-CAM of ten targets, ResNet-50 | one target | {targets['ten targets against one']:.2f} × its time |",
+        f"| Occlusion, {occlusion['windows']} windows, ResNet-18 | its forward passes alone "
+        f"| {occlusion[f'bfloat16: {alone}']:.2f} × their time |",
+        f"| | captum's default call | {occlusion[narrow]:.1f} × as fast |",
+        *(
+            f"| RISE, {int(masks):,} masks, ResNet-18 | its forward passes alone "
+            f"| {rise[f'{masks} masks'][alone]:.2f} × their time |"
+            for masks in ("256", "4096")
+        ),
+        f"| Reading 500 × 375 pixels, placing and storing | | {overhead['milliseconds beside the model']:.1f} ms "
+        "a sample |",
+        f"| | `dataset.apply_model` of a model that returns heatmaps "
+        f"| {overhead['times faster than apply_model']:.1f} × as fast |",
+        f"| | the same through its PyTorch data loader "
+        f"| {overhead['times faster than apply_model, torch data loader']:.1f} × as fast |",
+        f"| 20,000 samples | 1,000 samples | {100 * memory['growth']:+.0f} % peak memory |",
+    ]
+    machine = grad_cam["machine"]
+    return "\n".join([*rows, "", f"On {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}."])
+
+
+_PYTORCH_GRAD_CAM = "times faster than pytorch-grad-cam, batches"
+_CAPTUM = "times faster than captum, one sample at a time"
+
+
+def _measured(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+_TABLES: dict[str, Callable[[], str]] = {"methods": _methods, "models": _models, "speed": _speed}
 
 if __name__ == "__main__":
     main()

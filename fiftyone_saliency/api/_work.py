@@ -128,7 +128,8 @@ class Work:
         wanted = [one.wanted for one in self.fields]
         todo = [item for item in self.items if any(item.id in ids for ids in wanted)]
         loaded = load_ahead(chunks(todo, self.batch_size), self.explainer.model, self.num_workers)
-        with _background() as write:
+        # Chunks share one loan: lending walks through the whole network.
+        with self.explainer.model.explaining(), _background() as write:
             for chunk in track(loaded, len(todo), self.progress):
                 results = self.explainer(chunk, wanted)
                 write(self._take, results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_version_is_one(context):
     import fiftyone_saliency
 
     assert yaml.safe_load((ROOT / "fiftyone.yml").read_text())["version"] == fiftyone_saliency.__version__
+
+
+def test_a_downloaded_plugin_requires_what_the_package_does_but_fiftyone():
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    plugin = (ROOT / "requirements.txt").read_text().splitlines()
+    assert plugin == [one for one in package if not one.startswith("fiftyone>=")]
 
 
 def test_the_root_file_imports_nothing_before_register():

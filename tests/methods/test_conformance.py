@@ -139,7 +139,8 @@ def test_nothing_is_left_on_the_model_after_a_keyboard_interrupt(name, network):
 
 
 @pytest.mark.parametrize(
-    "setting", ["frozen", "no_grad", "inference_mode", "inference images", "training", "gradients"]
+    "setting",
+    ["frozen", "no_grad", "inference_mode", "inference images", "training", "gradients", "channels last", "compiled"],
 )
 def test_the_map_does_not_depend_on_the_state_the_model_is_lent_in(name, setting):
     images = draw(2)
@@ -151,6 +152,10 @@ def test_the_map_does_not_depend_on_the_state_the_model_is_lent_in(name, setting
         network.train()
     if setting == "gradients":
         images.requires_grad_(True)
+    if setting == "channels last":
+        network, images = (x.to(memory_format=torch.channels_last) for x in (network, images))
+    if setting == "compiled":
+        network.compile(backend="eager")
     if setting == "inference images":
         with torch.inference_mode():
             images = images.clone()
