@@ -37,29 +37,28 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def _network(dataset: fo.Dataset, paths: list[str], model: Any, folder: Path) -> dict[str, Any]:
-    few = dataset.limit(FEW)
     formats = {narrow: partial(bench.forwards, paths[:FEW], model, bfloat16=narrow) for narrow in (False, True)}
     tried = bench.take_turns(formats, ROUNDS)
     best = min(formats, key=tried.median)
-    runs: list[fos.SaliencyRun] = []
-    forget = partial(bench.forget, dataset)
+    runs: list[Any] = []
     long = bench.take_turns(
         {
             OURS: lambda: runs.append(_ours(dataset, model)),
             BARE: partial(bench.forwards, paths, model, bfloat16=best),
         },
         ROUNDS,
-        forget,
+        partial(bench.forget, dataset),
     )
+    few = dataset.limit(FEW)
     short = bench.take_turns(
         {
-            f"{OURS}, float32": partial(_ours, few, model, precision="float32"),
+            f"{OURS}, float32": partial(_ours, few, model, precision="float32", overwrite=True),
             PYTORCH_GRAD_CAM: partial(_pytorch_grad_cam, few, model, folder),
             CAPTUM: partial(_captum, few, model, folder),
         },
         ROUNDS,
-        forget,
     )
+    bench.forget(dataset)
     each = {way: 1000 * turns.median(way) / n for turns, n in ((long, IMAGES), (short, FEW)) for way in turns.seconds}
     return {
         "milliseconds per image": {way: round(value, 2) for way, value in each.items()},
@@ -74,7 +73,7 @@ def _network(dataset: fo.Dataset, paths: list[str], model: Any, folder: Path) ->
     }
 
 
-def _ours(samples: Any, model: Any, **options: Any) -> fos.SaliencyRun:
+def _ours(samples: Any, model: Any, **options: Any) -> Any:
     return fos.compute_saliency(
         samples,
         model,
