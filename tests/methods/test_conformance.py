@@ -162,7 +162,9 @@ def test_the_map_does_not_depend_on_the_state_the_model_is_lent_in(name, setting
     before = Snapshot.of(network)
     with torch.no_grad() if setting == "no_grad" else torch.inference_mode(setting == "inference_mode"):
         maps = run(name, adapt(network), batch(images))
-    assert_close(maps, expected, atol=1e-7, rtol=1e-6)
+    # Another layout adds the same numbers up in another order.
+    tolerance = {"atol": 1e-6, "rtol": 1e-4} if setting == "channels last" else {"atol": 1e-7, "rtol": 1e-6}
+    assert_close(maps, expected, **tolerance)
     assert before.differences(Snapshot.of(network)) == []
 
 
