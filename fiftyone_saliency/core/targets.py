@@ -92,13 +92,16 @@ def parse_target(text: Any, classes: Sequence[str]) -> TargetSpec:
                     'Name two classes: "a - b".'
                 )
         return TargetSpec(PREDICTED, GROUND_TRUTH)
-    known = {PREDICTED, GROUND_TRUTH, *classes, *(f"top-{k}" for k in range(1, len(classes) + 1))}
+    words = {PREDICTED, GROUND_TRUTH, *classes}
+    tops = [f"top-{k}" for k in range(1, len(classes) + 1)]
+    known = words.union(tops)
     if text in known:
         return TargetSpec(text)
     for left, right in _splits(text):
         if left in known and right in known:
             return TargetSpec(left, right)
-    raise UnknownNameError("target", text, known | {CONTRAST})
+    # Of a thousand ranks, the first ones say it.
+    raise UnknownNameError("target", text, {*words, CONTRAST, *tops[:3]})
 
 
 def _splits(text: str) -> list[tuple[str, str]]:

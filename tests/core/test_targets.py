@@ -119,3 +119,8 @@ def test_the_models_own_prediction_is_no_ground_truth():
 def test_a_sample_with_nothing_to_explain_says_why(text, item, reason):
     with pytest.raises(TargetError, match=reason):
         parse_target(text, CLASSES).resolve(item, CLASSES)
+
+
+def test_a_rank_that_does_not_exist_is_answered_with_the_first_ones():
+    with pytest.raises(UnknownNameError, match=r"Did you mean `top-\d` or `top-\d` or `top-\d`\?"):
+        parse_target("top-0", [f"class {i}" for i in range(1000)])
