@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -37,6 +39,19 @@ def test_a_format_that_is_not_faster_is_not_taken(probe, monkeypatch):
     pretend(monkeypatch, 1.05)
     assert choose_precision(explainer(), probe).precision == "float32"
     assert "1.05 times as fast" in choose_precision(explainer(), probe).reason
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_format_that_takes_longer_is_known_from_a_clock(probe, slow):
+    class Slow(SmallCNN):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if torch.is_autocast_enabled("cpu") is slow:
+                time.sleep(0.3)
+            return super().forward(images)
+
+    reason = choose_precision(explainer(Slow()), probe).reason
+    assert ("rank correlation" in reason) is not slow
+    assert reason.startswith("bfloat16 is 0.") is slow
 
 
 def test_a_faster_format_that_ranks_the_pixels_alike_is_taken(probe, monkeypatch):
