@@ -1,10 +1,35 @@
 """Operators: a form, one call of the SDK, an answer."""
 
+from .clusters import ClusterMaps
+from .compare import CompareRuns
 from .compute import ComputeSaliency
+from .enrich import PlanEnrichment
 from .evaluate import EvaluatePredictions
 from .export import ExportForRetraining
+from .hide import HideRegion
+from .measure import MeasureMaps
+from .metrics import METRICS
+from .regions import DefineRegions
+from .report import WriteReport
 from .runs import ManageRuns
 from .tag import TagCell
+from .trust import CheckTrust
 from .views import SaveCellViews
 
-OPERATORS = (EvaluatePredictions, ComputeSaliency, SaveCellViews, TagCell, ExportForRetraining, ManageRuns)
+OPERATORS = (
+    EvaluatePredictions,
+    ComputeSaliency,
+    DefineRegions,
+    MeasureMaps,
+    CheckTrust,
+    HideRegion,
+    ClusterMaps,
+    SaveCellViews,
+    TagCell,
+    PlanEnrichment,
+    ExportForRetraining,
+    CompareRuns,
+    WriteReport,
+    ManageRuns,
+    *METRICS,
+)

@@ -10,6 +10,7 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.operators.types as types
 
+import fiftyone_saliency as fos
 from fiftyone_saliency.core.confusion import MISSING
 from fiftyone_saliency.core.errors import SaliencyError
 
@@ -17,6 +18,12 @@ from fiftyone_saliency.core.errors import SaliencyError
 def label_fields(ctx: Any, *kinds: type) -> list[str]:
     """Return the dataset's sample fields of the given label types."""
     return list(ctx.dataset.get_field_schema(embedded_doc_type=kinds)) if ctx.dataset is not None else []
+
+
+def region_choices(ctx: Any) -> list[str]:
+    """Return what can be measured: regions that the dataset defines, and label fields whose labels are regions."""
+    defined = [] if ctx.dataset is None else list(fos.list_regions(ctx.dataset))
+    return [*defined, *label_fields(ctx, fo.Segmentation, fo.Detections, fo.Polylines)]
 
 
 def choose(
@@ -56,6 +63,24 @@ def choose_labels(inputs: Any, ctx: Any) -> tuple[str | None, str | None]:
             refuse(prop, "The dataset has no Classification field.")
         chosen.append(ctx.params.get(name) or default)
     return chosen[0], chosen[1]
+
+
+def choose_model(inputs: Any) -> None:
+    """Add a drop-down list of the registered models, with how to register one where there is none."""
+    try:
+        names, problem = fos.list_models(), "No model is registered yet: see the note below"
+    except SaliencyError as error:
+        names, problem = [], str(error)
+    model = choose(inputs, "model", names, "Model", "Registered models; a form never loads anything else")
+    if not names:
+        refuse(model, problem)
+        inputs.view(
+            "how",
+            types.Notice(
+                label="Register your model once, in Python: fiftyone_saliency.register_model("
+                "'my-model', '/path/to/my_model.py:load') where load() returns fiftyone_saliency.load_model(...)"
+            ),
+        )
 
 
 def refuse(prop: Any, message: str) -> None:

@@ -11,7 +11,6 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
-from fiftyone_saliency.core.errors import SaliencyError
 
 from . import _forms
 
@@ -47,7 +46,7 @@ class ComputeSaliency(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         ctx.target_view()
-        _choose_model(inputs)
+        _forms.choose_model(inputs)
         _choose_method(inputs, ctx)
         _choose_target(inputs, ctx)
         _choose_field(inputs, ctx)
@@ -89,23 +88,6 @@ def targets(params: dict[str, Any]) -> dict[str, Any]:
     if target == "all":
         return {f"{field}{suffix}": one for suffix, one in _ALL.items()}
     return {field: params.get("target_class") if target == "class" else target}
-
-
-def _choose_model(inputs: Any) -> None:
-    try:
-        names, problem = fos.list_models(), "No model is registered yet: see the note below"
-    except SaliencyError as error:
-        names, problem = [], str(error)
-    model = _forms.choose(inputs, "model", names, "Model", "Registered models; a form never loads anything else")
-    if not names:
-        _forms.refuse(model, problem)
-        inputs.view(
-            "how",
-            types.Notice(
-                label="Register your model once, in Python: fiftyone_saliency.register_model("
-                "'my-model', '/path/to/my_model.py:load') where load() returns fiftyone_saliency.load_model(...)"
-            ),
-        )
 
 
 def _choose_method(inputs: Any, ctx: Any) -> None:

@@ -17,7 +17,7 @@ from fiftyone_saliency.dataset.curate import prepare_folder
 
 from . import _forms
 
-_EVERYTHING = "(all samples)"
+_EVERYTHING, _NO_GROUPS = "(all samples)", "(none)"
 
 
 class ExportForRetraining(foo.Operator):
@@ -29,7 +29,7 @@ class ExportForRetraining(foo.Operator):
         return foo.OperatorConfig(
             name="export_for_retraining",
             label="Saliency: export for retraining",
-            description="Write images, labels, heatmaps and a manifest into a new folder",
+            description="Write images, labels, heatmaps, weights, masks and a manifest into a new folder",
             icon="drive_file_move",
             dynamic=True,
             execute_as_generator=True,
@@ -50,6 +50,7 @@ class ExportForRetraining(foo.Operator):
         _forms.choose(inputs, "gt_field", fields, "Label field", default="ground_truth")
         _forms.choose(inputs, "dataset_type", export_formats(), "Format")
         inputs.bool("heatmaps", label="With heatmaps", default=True, view=types.SwitchView())
+        _choose_groups(inputs, ctx)
         folder = inputs.str(
             "out_dir", label="Folder on the server", description="A new or empty folder, as a full path", required=True
         )
@@ -68,11 +69,40 @@ class ExportForRetraining(foo.Operator):
                 tags=None if params["tag"] == _EVERYTHING else params["tag"],
                 gt_field=params["gt_field"],
                 heatmaps=bool(params.get("heatmaps")),
+                **groups(params),
                 progress=progress,
             )
             return f"Exported {manifest['count']} samples to {params['out_dir']}"
 
         yield from _forms.with_progress(ctx, "Exporting", verb)
+
+
+def groups(params: dict[str, Any]) -> dict[str, Any]:
+    """Turn the form's entries on groups, weights and masks into arguments of the SDK's verb."""
+    by = params.get("groups")
+    found = {"groups": None if by == _NO_GROUPS else by or None} | {
+        n: bool(params.get(n)) for n in ("weights", "masks")
+    }
+    return found | {name: params[name] for name in ("field", "regions") if params.get(name)}
+
+
+def _choose_groups(inputs: Any, ctx: Any) -> None:
+    fields = [name for name in _forms.label_fields(ctx, fo.Classification) if name not in ("class", "reason")]
+    offered = [_NO_GROUPS, "class", "reason", *fields]
+    what = "class: the true label; reason: the true label × the region where the evidence mostly lies; or a field"
+    _forms.choose(inputs, "groups", offered, "Groups", what, _NO_GROUPS, required=False)
+    inputs.bool("weights", label="With weights that balance the groups", default=False, view=types.SwitchView())
+    inputs.bool("masks", label="With masks of the regions", default=False, view=types.SwitchView())
+    by_reason = ctx.params.get("groups") == "reason"
+    if by_reason:
+        maps = _forms.label_fields(ctx, fo.Heatmap)
+        field = _forms.choose(inputs, "field", maps, "Heatmap field of the reason", default="saliency")
+        if not maps:
+            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+    if by_reason or ctx.params.get("masks"):
+        regions = _forms.choose(inputs, "regions", _forms.region_choices(ctx), "Regions")
+        if not _forms.region_choices(ctx):
+            _forms.refuse(regions, "The dataset has no regions: boxes, polygons or masks, or regions that you define.")
 
 
 def _check_folder(prop: Any, text: str | None) -> None:

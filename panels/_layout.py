@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.operators.types as types
@@ -15,14 +16,24 @@ CONTROLS = {
     "gt_field": "header.controls",
     "pred_field": "header.controls",
     "saliency": "header.controls",
-    "normalise": "header.show",
+    "face": "header.show",
     "errors_only": "header.show",
+    "regions": "header.reasons",
+    "right": "header.reasons",
     "tag": "header.tags",
 }
 FIGURE = "figure"
+BARS = "bars"
 CONFUSIONS = "footer.confusions"
 _HINT = "**Choose a cell.** Click the matrix, and the grid shows the cell's samples with their maps."
-_NORMALISE = {"none": "Counts", "row": "Share of truth", "column": "Share of predicted"}
+FACES = {
+    "none": "Counts",
+    "row": "Share of truth",
+    "column": "Share of predicted",
+    "region": "Where the evidence lies",
+    "right": "Right reasons",
+}
+REASONS = ("region", "right")
 
 
 def summary(matrix: ConfusionMatrix) -> str:
@@ -54,20 +65,37 @@ def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
     return f"**{cell.name}**\n\n" + " · ".join(facts)
 
 
-def draw(panel: Any, state: Any, label_fields: list[str], map_fields: list[str]) -> Any:
+@dataclass(frozen=True)
+class Choices:
+    """What the drop-down lists offer.
+
+    Args:
+        labels: Classification fields of the dataset.
+        maps: Heatmap fields of the dataset, and the entry for none.
+        regions: label fields whose labels are regions, and the names of defined regions.
+        names: the chosen regions' own names.
+    """
+
+    labels: list[str]
+    maps: list[str]
+    regions: list[str]
+    names: list[str]
+
+
+def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
     """Draw the panel.
 
     Args:
         panel: the panel, whose methods the controls call.
         state: the panel's state.
-        label_fields: Classification fields of the dataset.
-        map_fields: Heatmap fields of the dataset, and the entry for none.
+        face: which face of the matrix is shown.
+        choices: what the drop-down lists offer.
     """
     root = types.Object()
     # Padding belongs to the parts: on the root, the plot would reach beyond the panel's right edge.
     header = root.v_stack("header", gap=1, px=2, pt=1)
-    problem = _problem(state, label_fields)
-    _controls(header, panel, label_fields, map_fields)
+    problem = _problem(state, face, choices)
+    _controls(header, panel, face, choices)
     if problem is not None:
         header.view("problem", types.Notice(label=problem))
         return _page(root)
@@ -75,13 +103,13 @@ def draw(panel: Any, state: Any, label_fields: list[str], map_fields: list[str])
     if state.hidden:
         header.md(f"*Shown are the labels with most mistakes; {state.hidden} more take part in fewer.*", name="hidden")
     header.md(state.card or _HINT, name="card")
-    _actions(header, panel, bool(state.card))
-    root.plot(
-        FIGURE,
-        layout=state.layout,
-        config={"displayModeBar": False, "scrollZoom": False, "responsive": True},
-        on_click=panel.on_click,
-    )
+    _actions(header, panel, state, face)
+    plotly = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
+    root.plot(FIGURE, layout=state.layout, config=plotly, on_click=panel.on_click)
+    if face in REASONS and state.bars:
+        title = root.v_stack("bars_title", px=2)
+        title.md("**Evidence by class** · white marks: where the borders would be by chance", name="text")
+        root.plot(BARS, layout=state.bars, config=plotly)
     _confusions(root.v_stack("footer", gap=1, pb=2), panel, state)
     return _page(root)
 
@@ -90,8 +118,8 @@ def _page(root: Any) -> Any:
     return types.Property(root, view=types.GridView(orientation="vertical", gap=1))
 
 
-def _problem(state: Any, label_fields: list[str]) -> str | None:
-    if len(label_fields) < 2:
+def _problem(state: Any, face: str, choices: Choices) -> str | None:
+    if len(choices.labels) < 2:
         return (
             "A confusion matrix needs two Classification fields, truth and prediction. Store predictions with "
             "fiftyone_saliency.predict(dataset, model), then open this panel again."
@@ -100,31 +128,43 @@ def _problem(state: Any, label_fields: list[str]) -> str | None:
         return state.problem
     if not state.labels:
         return "There is no sample in view. Clear or widen the filters."
+    if face in REASONS and not choices.regions:
+        return (
+            "Reasons need regions: a Segmentation, Detections or Polylines field, or regions of your own, "
+            "from the operator “Saliency: define regions”."
+        )
     return None
 
 
-def _controls(root: Any, panel: Any, label_fields: list[str], map_fields: list[str]) -> None:
+def _controls(root: Any, panel: Any, face: str, choices: Choices) -> None:
     bar = root.h_stack("controls", gap=2, align_y="center")
     for name, label, values in (
-        ("gt_field", "Truth", label_fields),
-        ("pred_field", "Prediction", label_fields),
-        ("saliency", "Saliency", map_fields),
+        ("gt_field", "Truth", choices.labels),
+        ("pred_field", "Prediction", choices.labels),
+        ("saliency", "Saliency", choices.maps),
     ):
         bar.enum(name, values, label=label, view=types.DropdownView(), on_change=panel.on_choose)
     # A row of its own: names of fields can be long, and a row that is too wide pushes all others out of sight.
     show = root.h_stack("show", gap=2, align_y="center")
-    choices = types.DropdownView()
-    for value, label in _NORMALISE.items():
-        choices.add_choice(value, label=label)
-    show.enum("normalise", list(_NORMALISE), view=choices, on_change=panel.on_choose)
+    faces = types.DropdownView()
+    for value, label in FACES.items():
+        faces.add_choice(value, label=label)
+    show.enum("face", list(FACES), view=faces, on_change=panel.on_choose)
     show.bool("errors_only", label="Mistakes only", view=types.SwitchView(), on_change=panel.on_choose)
+    if face in REASONS and choices.regions:
+        bar = root.h_stack("reasons", gap=2, align_y="center")
+        bar.enum("regions", choices.regions, label="Regions", view=types.DropdownView(), on_change=panel.on_choose)
+        right = types.DropdownView(multiple=True)
+        for name in choices.names:
+            right.add_choice(name, label=name)
+        bar.list("right", types.String(), label="Right regions", view=right, on_change=panel.on_choose)
 
 
-def _actions(root: Any, panel: Any, has_cell: bool) -> None:
+def _actions(root: Any, panel: Any, state: Any, face: str) -> None:
     steps = root.h_stack("steps", gap=1, align_y="center")
     _button(steps, "previous", "Previous", "chevron_left", panel.on_previous)
     _button(steps, "next", "Next mistake", "chevron_right", panel.on_next)
-    if has_cell:
+    if state.card:
         _button(steps, "all", "All samples", "close", panel.on_all)
         tags = root.h_stack("tags", gap=1, align_y="center")
         tags.str("tag", on_change=panel.on_tag_name, view=types.TextFieldView(placeholder="Tag"))
@@ -132,6 +172,12 @@ def _actions(root: Any, panel: Any, has_cell: bool) -> None:
         _button(tags, "untag_cell", "Untag", "label_off", panel.on_untag)
         _button(tags, "save", "Save view", "bookmark_add", panel.on_save)
     more = root.h_stack("more", gap=1, align_y="center")
+    if face in REASONS:
+        if state.wrong_reason:
+            text = f"Right for the wrong reason ({state.wrong_reason:,})"
+            _button(more, "wrong_reason", text, "psychology_alt", panel.on_wrong_reason)
+        _button(more, "again", "Measure again", "refresh", panel.on_again)
+        return
     _button(more, "compute", "Compute maps", "local_fire_department", panel.on_compute)
     _button(more, "export", "Export tagged", "drive_file_move", panel.on_export)
     _button(more, "save_all", "Save all mistakes", "bookmarks", panel.on_save_all)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fiftyone_saliency.core.confusion import ConfusionCounts, Normalise, Pair, show
+from fiftyone_saliency.core.confusion import ConfusionCounts, Normalise, Pair, show, shown_labels
 
 MOST_LABELS = 50
-_TEXT_UP_TO = 16
+TEXT_UP_TO = 16
 # Opaque, so that they mean the same on the App's dark and light ground, and dark enough for white digits.
 _RIGHT = [[0, "#5d7572"], [1, "#128a78"]]
 _WRONG = [[0, "#86695f"], [1, "#e0440f"]]
-_INK = "rgba(150,150,150,1)"
+INK = "rgba(150,150,150,1)"
 _CHOSEN = "#ffd23f"
 
 
@@ -35,18 +35,6 @@ class Figure:
     hidden: int
 
 
-def shown_labels(counts: ConfusionCounts, limit: int = MOST_LABELS) -> list[str | None]:
-    """Return all labels, or the ``limit`` labels that take part in most mistakes, in alphabetical order."""
-    if len(counts.labels) <= limit:
-        return counts.labels
-    mistakes = dict.fromkeys(counts.labels, 0)
-    for (truth, prediction), count in counts.top_confusions():
-        mistakes[truth] += count
-        mistakes[prediction] += count
-    kept = set(sorted(counts.labels, key=lambda label: (-mistakes[label], show(label)))[:limit])
-    return [label for label in counts.labels if label in kept]
-
-
 def confusion_figure(
     counts: ConfusionCounts, normalise: Normalise = "none", errors_only: bool = False, chosen: Pair | None = None
 ) -> Figure:
@@ -60,7 +48,7 @@ def confusion_figure(
         errors_only: whether the diagonal is left blank.
         chosen: the cell that is framed.
     """
-    labels = shown_labels(counts)
+    labels = shown_labels(counts, MOST_LABELS)
     where = [counts.labels.index(label) for label in labels]
     numbers = counts.counts[np.ix_(where, where)]
     values = counts.normalised(normalise)[np.ix_(where, where)]
@@ -74,7 +62,7 @@ def confusion_figure(
     position = None
     if chosen is not None and all(label in labels for label in chosen):
         position = labels.index(chosen[0]), labels.index(chosen[1])
-    return Figure(data, _layout(names, position), labels, len(counts.labels) - len(labels))
+    return Figure(data, layout_of(names, position), labels, len(counts.labels) - len(labels))
 
 
 def unique_names(labels: list[str | None]) -> list[str]:
@@ -114,7 +102,7 @@ def _trace(
             [_text(v, n, normalise) if d else "" for v, n, d in zip(*row, strict=True)]
             for row in zip(values, numbers, drawn, strict=True)
         ],
-        "texttemplate": "%{text}" if len(names) <= _TEXT_UP_TO else "",
+        "texttemplate": "%{text}" if len(names) <= TEXT_UP_TO else "",
         "textfont": {"size": 13 if len(names) <= 10 else 10, "color": "#ffffff"},
         "customdata": numbers.tolist(),
         "hovertemplate": "<b>%{customdata} samples</b>%{text}<br>truth %{y}<br>predicted %{x}<extra></extra>"
@@ -126,10 +114,16 @@ def _trace(
 def _text(value: float, number: int, normalise: Normalise) -> str:
     if normalise == "none":
         return str(number)
+    return percent(value)
+
+
+def percent(value: float) -> str:
+    """Return a share as a person reads it: small ones with a decimal."""
     return f"{value:.0%}" if value >= 0.1 or value == 0 else f"{value:.1%}"
 
 
-def _layout(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
+def layout_of(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the layout of a matrix with these rows and columns; the chosen one is framed."""
     count = max(1, len(names))
     longest = max((len(name) for name in names), default=1)
     size = 12 if count <= 20 else 10 if count <= 32 else 8
@@ -141,7 +135,7 @@ def _layout(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
         "tickmode": "array",
         "tickvals": names,
         "ticktext": [name if len(name) <= 28 else name[:27] + "…" for name in names],
-        "tickfont": {"size": size, "color": _INK},
+        "tickfont": {"size": size, "color": INK},
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
@@ -150,8 +144,8 @@ def _layout(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "height": int(min(560, max(170, 25 * count)) + below),
         "margin": {"l": margin + 24, "r": 12, "t": 6, "b": below},
-        "xaxis": axis | {"title": {"text": "predicted", "font": {"color": _INK}}, "tickangle": -45 if count > 3 else 0},
-        "yaxis": axis | {"title": {"text": "truth", "font": {"color": _INK}}, "autorange": "reversed"},
+        "xaxis": axis | {"title": {"text": "predicted", "font": {"color": INK}}, "tickangle": -45 if count > 3 else 0},
+        "yaxis": axis | {"title": {"text": "truth", "font": {"color": INK}}, "autorange": "reversed"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(128,128,128,0.08)",
         "font": {"size": 12},

@@ -14,10 +14,14 @@ import fiftyone_saliency as fos
 from fiftyone_saliency.api.display import color_scheme
 from fiftyone_saliency.core.confusion import Pair, show
 from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.core.reasons import Reasons
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, split_cell_view
+from fiftyone_saliency.dataset.region_labels import PLAIN_KINDS
 
 from . import _layout
 from ._plots import confusion_figure
+from ._reason_plots import class_figure, describe, region_figure, rightness_figure
+from ._reasons import forget, measure
 
 _PLUGIN = "@fiftyone-saliency/saliency"
 _NOTHING = "(no maps)"
@@ -49,8 +53,10 @@ class SaliencyConfusion(foo.Panel):
             gt_field=gt_field,
             pred_field=_prefer(_get(ctx, "pred_field"), rest, "predictions"),
             saliency=_prefer(_get(ctx, "saliency"), maps, "saliency"),
-            normalise=_get(ctx, "normalise") or "none",
+            face=_prefer(_get(ctx, "face"), list(_layout.FACES), "none"),
             errors_only=bool(_get(ctx, "errors_only")),
+            regions=_prefer(_get(ctx, "regions"), _region_choices(ctx), "regions"),
+            right=_get(ctx, "right") or [],
             tag=_get(ctx, "tag") or "enrich",
         )
         _refresh(ctx)
@@ -154,11 +160,28 @@ class SaliencyConfusion(foo.Panel):
         params = {"gt_field": _get(ctx, "gt_field"), "tag": _get(ctx, "tag"), "view_target": "DATASET"}
         ctx.prompt(f"{_PLUGIN}/export_for_retraining", params=params)
 
+    def on_wrong_reason(self, ctx: Any) -> None:
+        """Show the samples that are right for the wrong reason."""
+        matrix = _matrix(ctx)
+        reasons = None if matrix is None else _reasons(ctx, matrix)
+        if matrix is not None and reasons is not None:
+            ctx.ops.set_view(view=matrix.samples.select(reasons.right_for_wrong_reason))
+            _show_fields(ctx)
+
+    def on_again(self, ctx: Any) -> None:
+        """Measure again, after regions or maps were changed by hand."""
+        forget()
+        _refresh(ctx)
+
     def render(self, ctx: Any) -> Any:
         """Draw the panel from its state alone."""
-        return _layout.draw(
-            self, ctx.panel.state, _fields(ctx, fo.Classification), [*_fields(ctx, fo.Heatmap), _NOTHING]
+        choices = _layout.Choices(
+            labels=_fields(ctx, fo.Classification),
+            maps=[*_fields(ctx, fo.Heatmap), _NOTHING],
+            regions=_region_choices(ctx),
+            names=list(ctx.panel.state.region_names or []),
         )
+        return _layout.draw(self, ctx.panel.state, _get(ctx, "face") or "none", choices)
 
 
 def _refresh(ctx: Any) -> None:
@@ -187,16 +210,44 @@ def _draw(ctx: Any, matrix: ConfusionMatrix, pair: Pair | None) -> None:
     state = ctx.panel.state
     if pair is not None and any(label not in matrix.labels for label in pair):
         pair = None
-    figure = confusion_figure(matrix.counts, _get(ctx, "normalise"), bool(_get(ctx, "errors_only")), pair)
+    face, errors_only = _get(ctx, "face"), bool(_get(ctx, "errors_only"))
+    reasons = _reasons(ctx, matrix) if face in _layout.REASONS else None
+    if reasons is None:
+        figure = confusion_figure(matrix.counts, "none" if face in _layout.REASONS else face, errors_only, pair)
+    else:
+        draw = region_figure if face == "region" else rightness_figure
+        figure = draw(reasons, matrix.counts, errors_only, pair)
+        bars, state.bars = class_figure(reasons)
+        ctx.panel.set_data(_layout.BARS, bars)
+        state.region_names, state.wrong_reason = reasons.regions, len(reasons.right_for_wrong_reason)
     state.cell = None if pair is None else list(pair)
     state.labels, state.layout, state.hidden = figure.labels, figure.layout, figure.hidden
     top = matrix.counts.top_confusions(_layout.TOP)
     state.order = [list(p) for p, _ in top]
     state.summary = _layout.summary(matrix)
-    state.card = None if pair is None else _layout.card(matrix.cells[pair], _get(ctx, "saliency"), _get(ctx, "tag"))
+    state.card = None
+    if pair is not None:
+        state.card = _layout.card(matrix.cells[pair], _get(ctx, "saliency"), _get(ctx, "tag"))
+        if reasons is not None and pair in reasons.cells:
+            state.card += f"\n\n{describe(reasons.cells[pair])}"
     ctx.panel.set_data(_layout.FIGURE, figure.data)
     rows = [{"truth": show(t), "prediction": show(p), "count": count} for (t, p), count in top]
     ctx.panel.set_data(_layout.CONFUSIONS, rows)
+
+
+def _reasons(ctx: Any, matrix: ConfusionMatrix) -> Reasons | None:
+    """Measure where the evidence of the matrix's samples lies; None, with the reason on the panel, if that fails."""
+    saliency, regions = _get(ctx, "saliency"), _get(ctx, "regions")
+    if not regions or matrix.counts.total == 0:
+        return None
+    if saliency in (None, _NOTHING):
+        ctx.panel.state.problem = "Reasons need maps. Choose a Saliency field, or compute maps first."
+        return None
+    try:
+        return measure(matrix, ctx.dataset, saliency, regions, _get(ctx, "right") or [])
+    except SaliencyError as error:
+        ctx.panel.state.problem = str(error)
+        return None
 
 
 def _open(ctx: Any, pair: Pair) -> None:
@@ -271,6 +322,12 @@ def _set(ctx: Any, **values: Any) -> None:
 
 def _fields(ctx: Any, kind: type) -> list[str]:
     return [] if ctx.dataset is None else list(ctx.dataset.get_field_schema(embedded_doc_type=kind))
+
+
+def _region_choices(ctx: Any) -> list[str]:
+    """Return what can be measured: label fields whose labels are regions, and regions that the dataset defines."""
+    defined = [] if ctx.dataset is None else list(fos.list_regions(ctx.dataset))
+    return [*defined, *(field for kind in PLAIN_KINDS for field in _fields(ctx, kind))]
 
 
 def _prefer(current: str | None, known: list[str], usual: str) -> str | None:

@@ -276,16 +276,18 @@ def _needed_fields(
 
 def _field_work(dataset: fo.Dataset, request: SaliencyRequest, model: ModelAdapter, choice: Choice) -> FieldWork:
     heatmaps = HeatmapStore(dataset, request, store.default_folder(dataset, request.key))
-    earlier = runs.load(dataset, request.key).failures if dataset.has_run(request.key) else ()
+    earlier = runs.load(dataset, request.key) if dataset.has_run(request.key) else None
     record = SaliencyRun(
         key=request.key,
         request=request,
         model_name=model.name,
         folder=str(heatmaps.folder),
-        failures=earlier,
+        failures=() if earlier is None else earlier.failures,
         started=runs.now(),
         versions=runs.versions(),
         details=_details(request.method, model, choice),
+        # The same key means the same pixels: what was found out about them holds.
+        trust=None if earlier is None else earlier.trust,
     )
     return FieldWork(record, heatmaps)
 

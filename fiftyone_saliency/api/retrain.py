@@ -12,9 +12,12 @@ from typing import Any
 import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress, track
+from fiftyone_saliency.core.confusion import show
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
 from fiftyone_saliency.dataset import curate
 from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
+from fiftyone_saliency.dataset.region_specs import find_regions
+from fiftyone_saliency.dataset.regions import read_evidence
 
 
 def export_for_retraining(
@@ -25,14 +28,20 @@ def export_for_retraining(
     tags: str | Sequence[str] | None = "enrich",
     gt_field: str = "ground_truth",
     heatmaps: bool | Sequence[str] = True,
+    groups: str | None = None,
+    weights: bool = False,
+    masks: bool = False,
+    field: str = "saliency",
+    regions: str | None = None,
     progress: Progress = False,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Export images and labels in any FiftyOne format, with heatmaps and a manifest beside them.
+    """Export images and labels in any FiftyOne format, with what retraining can use beside them.
 
-    The format's own files are in ``out_dir/dataset``, the heatmaps in ``out_dir/heatmaps``. The manifest is written
-    last: a folder without it is no finished export. It names, for each sample, the image, tags, labels and
-    heatmaps, with paths relative to the folder; `load_export` reads it back.
+    The format's own files are in ``out_dir/dataset``, the heatmaps in ``out_dir/heatmaps``, masks in
+    ``out_dir/masks``. The manifest is written last: a folder without it is no finished export. It names, for each
+    sample, the image, tags, labels, heatmaps, group, weight and mask, with paths relative to the folder (beside
+    them, ``source`` tells where the image was); `load_export` reads it back.
 
     Args:
         samples: dataset or view.
@@ -41,6 +50,15 @@ def export_for_retraining(
         tags: only samples with one of these tags are exported; None exports all.
         gt_field: label field to export.
         heatmaps: whether to export the heatmaps, or the names of the Heatmap fields.
+        groups: name a group for each sample: ``"class"`` (its true label), ``"reason"`` (true label × the region where
+            its evidence mostly lies) or a Classification or string field. Those without one are "(none)".
+        weights: whether to give each sample a weight N / (G · n) that balances the groups, by class if `groups` is
+            None. Training loss or sampler multiply by it; its mean is 1.
+        masks: whether to write the regions of each sample as one 8-bit PNG of the image's size; the manifest's
+            ``regions.values`` name its levels, 0 is none. With them a loss can keep the evidence where it belongs.
+        field: Heatmap field that tells the reason.
+        regions: a label field whose labels are regions, or the name of regions that the dataset defines; needed for
+            ``groups="reason"`` and ``masks``.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
         **kwargs: further arguments for FiftyOne's exporter, such as ``classes``.
 
@@ -49,37 +67,42 @@ def export_for_retraining(
 
     Raises:
         RunConflictError: if the folder is not empty.
-        FieldError: if no sample carries a tag, or a field is of the wrong type.
+        FieldError: if no sample carries a tag, a field is of the wrong type, or a class name leads out of the folder.
         UnknownNameError: if a field or format is not known.
+        ArgumentError: if `regions` is missing, or an option would write outside of the folder.
+
+    References:
+        Ross, Hughes, Doshi-Velez. Right for the Right Reasons. IJCAI 2017, eq. 1 (what masks are for).
+        https://arxiv.org/abs/1703.03717
     """
     require_samples(samples)
     require_field(samples, gt_field, fo.Label, "gt_field")
     dataset_type = _dataset_type(dataset_type)
     fields = _heatmap_fields(samples, heatmaps)
-    if tags is not None:
-        listed = curate.as_tags(tags)
-        tagged = samples.match_tags(listed)
-        if len(tagged) == 0:
-            raise FieldError(
-                f"Expected samples tagged {' or '.join(listed)!s}, but none of {len(samples)} is. "
-                "Tag some first (tag_cell), or pass tags=None to export all."
-            )
-        samples = tagged
+    if regions is None and (masks or groups == "reason"):
+        raise ArgumentError("Expected `regions` for masks and groups by reason, but got None. Name the regions.")
+    if regions is not None:
+        find_regions(samples, regions)
+    curate.check_options(kwargs)
+    samples = _tagged(samples, tags)
+    curate.check_names(_classes(samples, gt_field))
+    by = groups or ("class" if weights else None)
+    named = None if by is None else _groups(samples, by, gt_field, field, regions)
     folder = curate.prepare_folder(out_dir)
+    extras = curate.Extras(fields, named, weights, regions if masks else None)
     total = len(samples)
-    return curate.export(
-        samples,
-        folder,
-        dataset_type,
-        gt_field,
-        fields,
-        lambda rows: track(rows, total, progress, size=lambda _: 1),
-        **kwargs,
-    )
+
+    def tracked(rows: Any) -> Any:
+        return track(rows, total, progress, size=lambda _: 1)
+
+    return curate.export(samples, folder, dataset_type, gt_field, extras, tracked, **kwargs)
 
 
 def load_export(out_dir: str | Path, name: str | None = None, *, persistent: bool = False) -> fo.Dataset:
-    """Read an export of `export_for_retraining` back: images, tags, labels and heatmaps.
+    """Read an export of `export_for_retraining` back: images, tags, labels, heatmaps and masks.
+
+    What the export has of these comes back in fields of its own: groups in ``sample_group``, weights in
+    ``sample_weight``, and the masks of the regions in ``region_mask``, a Segmentation field with named values.
 
     Args:
         out_dir: the folder; it may have been moved.
@@ -87,7 +110,7 @@ def load_export(out_dir: str | Path, name: str | None = None, *, persistent: boo
         persistent: whether the dataset outlives the session.
 
     Raises:
-        FieldError: if the folder holds no finished export.
+        FieldError: if the folder holds no finished export, or a path in its manifest leads out of it.
     """
     return curate.read_export(out_dir, name, persistent)
 
@@ -110,6 +133,39 @@ def _dataset_type(dataset_type: type | str) -> type:
     if not isinstance(dataset_type, type) or not issubclass(dataset_type, fo.types.Dataset):
         raise ArgumentError(f"Expected `dataset_type` to be a type of fiftyone.types, but got {dataset_type!r}.")
     return dataset_type
+
+
+def _tagged(samples: Any, tags: str | Sequence[str] | None) -> Any:
+    if tags is None:
+        return samples
+    listed = curate.as_tags(tags)
+    tagged = samples.match_tags(listed)
+    if len(tagged) == 0:
+        raise FieldError(
+            f"Expected samples tagged {' or '.join(listed)!s}, but none of {len(samples)} is. "
+            "Tag some first (tag_cell), or pass tags=None to export all."
+        )
+    return tagged
+
+
+def _classes(samples: Any, gt_field: str) -> set[str]:
+    """Return the class names of a label field, whether it holds one label per sample or several."""
+    paths = [f"{gt_field}{part}.label" for part in ("", ".classifications", ".detections", ".polylines")]
+    return {name for path in paths if samples.get_field(path) is not None for name in samples.distinct(path)}
+
+
+def _groups(samples: Any, by: str, gt_field: str, field: str, regions: str | None) -> dict[str, str]:
+    """Return the name of each sample's group by sample id."""
+    if by == "reason" and regions is not None:
+        require_field(samples, gt_field, fo.Classification, "gt_field")
+        evidence = read_evidence(samples, field, regions, gt_field)
+        names = zip(evidence.truths, evidence.dominant(), strict=True)
+        return {i: f"{show(t)} × {show(r)}" for i, (t, r) in zip(evidence.ids, names, strict=True)}
+    path = gt_field if by == "class" else by
+    if not isinstance(samples.get_field(path), fo.StringField):
+        require_field(samples, path, fo.Classification, "gt_field" if by == "class" else "groups")
+        path = f"{path}.label"
+    return {i: show(name) for i, name in zip(*samples.values(["id", path]), strict=True)}
 
 
 def _heatmap_fields(samples: Any, heatmaps: bool | Sequence[str]) -> list[str]:

@@ -1,10 +1,16 @@
-"""What became of each sample between two predictions."""
+"""What became of samples, cells and shares of evidence between two runs on the same samples."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fiftyone_saliency.core.confusion import ConfusionCounts, Pair
+from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
+from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, group_rows
+from fiftyone_saliency.core.statistics import Difference, difference, holm, mcnemar
 
 Outcome = Literal["fixed", "broken", "still right", "still wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("fixed", "broken", "still right", "still wrong")
@@ -21,3 +27,175 @@ def count_outcomes(samples: Iterable[tuple[str | None, str | None, str | None]])
     """Count the outcomes of ``(truth, before, after)``; samples without a truth are left out."""
     counts = Counter(outcome(truth, before, after) for truth, before, after in samples if truth is not None)
     return {name: counts[name] for name in OUTCOMES}
+
+
+def correctness(truths: Sequence[str | None], predictions: Sequence[str | None]) -> list[float | None]:
+    """Return 1 for each right prediction and 0 for each wrong or missing one; None where there is no truth."""
+    return [None if t is None else float(t == p) for t, p in zip(truths, predictions, strict=True)]
+
+
+def accuracy_change(before: Sequence[float | None], after: Sequence[float | None]) -> Difference:
+    """Return the paired difference of accuracy, after − before, with McNemar's exact p-value.
+
+    Args:
+        before: `correctness` of each sample in the first run.
+        after: the same samples in the same order in the second run.
+    """
+    pairs = Counter(zip(before, after, strict=True))
+    change = difference(before, after)
+    return change if change.p is None else replace(change, p=mcnemar(pairs[0.0, 1.0], pairs[1.0, 0.0]))
+
+
+def confusion_delta(before: ConfusionCounts, after: ConfusionCounts) -> dict[Pair, int]:
+    """Subtract the counts of two matrices cell by cell, after − before; cells that are empty in both are left out."""
+    return {pair: after.pairs.get(pair, 0) - before.pairs.get(pair, 0) for pair in {**before.pairs, **after.pairs}}
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChange:
+    """How the share of evidence in one region changed in a group of samples.
+
+    Args:
+        before: mean share in the first run, over the samples that have both; None if there are none.
+        after: mean share in the second run.
+        change: their paired difference, after − before.
+        p: p-value of the change after Holm's correction for all regions and groups that were asked for at once.
+    """
+
+    before: float | None
+    after: float | None
+    change: Difference
+    p: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change as plain JSON values."""
+        return {"before": self.before, "after": self.after, "change": self.change.to_json(), "p_holm": self.p}
+
+
+def share_changes(before: Evidence, after: Evidence) -> dict[str, ShareChange]:
+    """Compare the shares of each region over all samples.
+
+    Args:
+        before: table of the first run.
+        after: table of the second run, of the same samples in the same order.
+
+    Raises:
+        ArgumentError: if the tables are not of the same samples.
+    """
+    return _corrected({None: (before, after)}, _names(before, after))[None]
+
+
+def share_changes_by(before: Evidence, after: Evidence, by: By) -> dict[Group, dict[str, ShareChange]]:
+    """Compare the shares of each region in each class or cell, by the labels of the first run.
+
+    Raises:
+        ArgumentError: if the tables are not of the same samples.
+    """
+    names = _names(before, after)
+    rows_by_group = group_rows(by, before.truths, before.predictions)
+    groups = {group: (before.select(rows), after.select(rows)) for group, rows in rows_by_group.items()}
+    return _corrected(groups, names)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where evidence should leave, and where it should go.
+
+    Args:
+        fall: regions whose share should fall; may be empty.
+        rise: regions whose share should rise; may be empty.
+
+    Raises:
+        ArgumentError: if no region is named, or one on both sides.
+    """
+
+    fall: tuple[str, ...]
+    rise: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not (self.fall or self.rise):
+            raise ArgumentError("Expected a region in `should_fall` or `should_rise`, but both are empty. Name one.")
+        if both := sorted(set(self.fall) & set(self.rise)):
+            raise ArgumentError(f"Expected a region to fall or to rise, but {both} should do both. Choose one.")
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise unless all regions are among ``names``.
+
+        Raises:
+            UnknownNameError: if one is not.
+        """
+        known = list(names)
+        for name in (*self.fall, *self.rise):
+            if name not in known:
+                raise UnknownNameError("region", name, known)
+
+
+def balance(evidence: Evidence, sides: Sides) -> list[float | None]:
+    """Return for each sample how far its evidence is on the right side: the number whose movement is judged.
+
+    It is the share in the regions that should rise, minus that in those that should fall, halved where both sides
+    are named, so that a movement from the one to the other counts once.
+
+    Returns:
+        One value per sample in [-1, 1]; None where a side is undefined.
+    """
+    named = [(sign, names) for sign, names in ((-1, sides.fall), (1, sides.rise)) if names]
+    columns = [[None if s is None else sign * s for s in _sum(evidence, names)] for sign, names in named]
+    rows = zip(*columns, strict=True)
+    return [None if None in row else sum(v for v in row if v is not None) / len(named) for row in rows]
+
+
+def right_reasons(evidence: Evidence, sides: Sides) -> list[float | None]:
+    """Return 1 for each sample that rests on a right region, 0 for each that does not.
+
+    A sample rests on its dominant region, the one with most evidence for its size. Right are the regions that
+    should rise; where none is named, all but those that should fall.
+
+    Returns:
+        One value per sample; None where no region is above chance.
+    """
+
+    def right(region: str) -> bool:
+        return region in sides.rise if sides.rise else region not in sides.fall
+
+    return [None if region is None else float(right(region)) for region in evidence.dominant()]
+
+
+def _names(before: Evidence, after: Evidence) -> list[str]:
+    if list(before.ids) != list(after.ids):
+        raise ArgumentError(
+            f"Expected two tables of the same samples in the same order, but got {len(before)} before and {len(after)} "
+            "after, or others. Measure both on one view."
+        )
+    return sorted({*before.names, *after.names})
+
+
+def _corrected(
+    groups: Mapping[Group, tuple[Evidence, Evidence]], names: Sequence[str]
+) -> dict[Group, dict[str, ShareChange]]:
+    raw = {group: {name: _change(*pair, name) for name in names} for group, pair in groups.items()}
+    flat = [change for by_region in raw.values() for change in by_region.values()]
+    adjusted = iter(holm([change.p for change in flat]))
+    return {
+        group: {name: replace(change, p=next(adjusted)) for name, change in by_region.items()}
+        for group, by_region in raw.items()
+    }
+
+
+def _change(before: Evidence, after: Evidence, name: str) -> ShareChange:
+    was, now = _column(before, name), _column(after, name)
+    pairs = [(b, a) for b, a in zip(was, now, strict=True) if b is not None and a is not None]
+    change = difference(was, now)
+    means = [sum(side) / len(pairs) for side in zip(*pairs, strict=True)] if pairs else [None, None]
+    return ShareChange(means[0], means[1], change, change.p)
+
+
+def _column(evidence: Evidence, name: str) -> Column:
+    return evidence.shares.get(name) or [None] * len(evidence)
+
+
+def _sum(evidence: Evidence, names: Sequence[str]) -> list[float | None]:
+    """Add the shares of several regions; one that a sample lacks adds nothing."""
+    rows = zip(*(_column(evidence, name) for name in names), strict=True)
+    defined = [[share for share in row if share is not None] for row in rows]
+    return [sum(row) if row else None for row in defined]

@@ -83,3 +83,15 @@ class ConfusionCounts:
         errors = [(pair, n) for pair, n in self.pairs.items() if pair[0] != pair[1] and n >= min_count]
         errors.sort(key=lambda entry: (-entry[1], show(entry[0][0]), show(entry[0][1])))
         return errors[:count]
+
+
+def shown_labels(counts: ConfusionCounts, limit: int) -> list[str | None]:
+    """Return all labels, or the ``limit`` labels that take part in most mistakes, in alphabetical order."""
+    if len(counts.labels) <= limit:
+        return counts.labels
+    mistakes = dict.fromkeys(counts.labels, 0)
+    for (truth, prediction), count in counts.top_confusions():
+        mistakes[truth] += count
+        mistakes[prediction] += count
+    kept = set(sorted(counts.labels, key=lambda label: (-mistakes[label], show(label)))[:limit])
+    return [label for label in counts.labels if label in kept]

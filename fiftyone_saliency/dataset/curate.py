@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_saliency.core.balance import balanced_weights
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, RunConflictError
-from fiftyone_saliency.dataset.fields import fields_of
+from fiftyone_saliency.dataset.attachments import REGION_MASK, RegionMasks, attach, detach, inside
+from fiftyone_saliency.dataset.fields import dataset_of, fields_of
+from fiftyone_saliency.dataset.regions import region_masks
 
 MANIFEST = "manifest.json"
 _DATASET = "dataset"
-_SCHEMA = 1
+GROUP, WEIGHT = "sample_group", "sample_weight"
+_SCHEMA = 2
 _Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -52,16 +59,68 @@ def prepare_folder(out_dir: str | Path) -> Path:
     return folder
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Raise unless each class name can name a folder inside of the export.
+
+    Raises:
+        FieldError: if one would lead out of it, such as "../x", or cannot be written.
+    """
+    for name in names:
+        path = PurePath(name)
+        if path.is_absolute() or path.drive or ".." in path.parts or not path.parts or "\0" in name:
+            raise FieldError(
+                f"Expected class names that can name a folder of the export, but got {name!r}. "
+                "Rename the class, for example with samples.map_labels(...), and export again."
+            )
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise if an option of FiftyOne's exporter would write or move files outside of the folder.
+
+    Raises:
+        ArgumentError: if one would.
+    """
+    check_names(options.get("classes") or ())
+    if options.get("export_media") in ("move", "symlink"):
+        raise ArgumentError(
+            f"Expected `export_media` to copy the images, but got {options['export_media']!r}. An export stands alone, "
+            "and leaves the dataset as it is: leave the option out."
+        )
+    for name in ("rel_dir", "data_path", "labels_path"):
+        path = PurePath(options.get(name) or "")
+        if path.is_absolute() or ".." in path.parts or (name == "rel_dir" and name in options):
+            raise ArgumentError(
+                f"Expected the export to stay inside of `out_dir`, but got {name}={str(path)!r}. Leave it out."
+            )
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What an export carries beside images and labels.
+
+    Args:
+        heatmap_fields: Heatmap fields to copy.
+        groups: name of the group of each sample id; None for no groups.
+        weights: whether each sample gets a weight that balances the groups.
+        regions: regions whose masks are written, or None.
+    """
+
+    heatmap_fields: Sequence[str] = ()
+    groups: Mapping[str, str] | None = None
+    weights: bool = False
+    regions: str | None = None
+
+
 def export(
     samples: Any,
     folder: Path,
     dataset_type: type,
     label_field: str,
-    heatmap_fields: Sequence[str],
+    extras: Extras,
     progress: _Progress,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Export images and labels in a FiftyOne format, the heatmaps beside them, and the manifest last.
+    """Export images and labels in a FiftyOne format, what else there is beside them, and the manifest last.
 
     Returns:
         The manifest, as written. Paths in it are relative to the folder.
@@ -70,14 +129,17 @@ def export(
         # In a folder of its own: beside folders of classes, the heatmaps would pass for one.
         images = _export_images(samples, folder / _DATASET, dataset_type, label_field, **kwargs)
         images = {sample_id: f"{_DATASET}/{path}" for sample_id, path in images.items()}
-        fields = fields_of(samples, fo.Label)
-        entries = [_entry(s, folder, images, fields, heatmap_fields) for s in progress(samples.iter_samples())]
+        masks = RegionMasks(folder)
+        entries = list(_entries(samples, folder, images, extras, masks, progress))
         manifest = {
             "schema_version": _SCHEMA,
             "format": dataset_type.__name__,
             "label_field": label_field,
-            "heatmap_fields": list(heatmap_fields),
+            "heatmap_fields": list(extras.heatmap_fields),
             "count": len(entries),
+            "groups": _groups(entries),
+            "regions": None if extras.regions is None else {"name": extras.regions, "values": masks.values},
+            "mask_targets": _mask_targets(samples),
             "samples": entries,
         }
         _write_json(folder / MANIFEST, manifest)
@@ -101,13 +163,26 @@ def read_export(out_dir: str | Path, name: str | None, persistent: bool) -> fo.D
         raise FieldError(
             f"Expected {folder} to hold a finished export, but it has no {MANIFEST}. Export into it first."
         ) from error
+    if manifest["schema_version"] != _SCHEMA:
+        raise FieldError(
+            f"Expected a manifest of schema {_SCHEMA}, but {folder} has schema {manifest['schema_version']}. "
+            "Read it with the version of this package that wrote it, or export again."
+        )
     if any(entry["image"] is None for entry in manifest["samples"]):
         raise FieldError(
             f"Expected an export with image files, but format {manifest['format']} has none. "
             "Read it with fiftyone.Dataset.from_dir."
         )
+    # Read before the dataset is made: what is wrong with them leaves none behind.
+    read = [_sample(entry, folder) for entry in manifest["samples"]]
     dataset = fo.Dataset(name, persistent=persistent)
-    dataset.add_samples([_sample(entry, folder) for entry in manifest["samples"]], progress=False)
+    dataset.add_samples(read, progress=False)
+    targets = {name: {_value(v): label for v, label in t.items()} for name, t in manifest["mask_targets"].items()}
+    if manifest["regions"] is not None:
+        targets[REGION_MASK] = {value: name for name, value in manifest["regions"]["values"].items()}
+    if targets:
+        dataset.mask_targets = targets
+        dataset.save()
     return dataset
 
 
@@ -151,41 +226,58 @@ def _export_images(samples: Any, folder: Path, dataset_type: type, label_field: 
     return found
 
 
-def _entry(
-    sample: fo.Sample, folder: Path, images: dict[str, str], label_fields: Sequence[str], heatmap_fields: Sequence[str]
-) -> dict[str, Any]:
-    labels = {}
-    for name in label_fields:
-        label = sample[name]
-        if label is not None and name not in heatmap_fields and not isinstance(label, fo.Heatmap):
-            labels[name] = json.loads(label.to_json())
-    return {
-        "id": sample.id,
-        "image": images.get(sample.id),
-        "source": sample.filepath,
-        "tags": list(sample.tags),
-        "labels": labels,
-        "heatmaps": {name: h for name in heatmap_fields if (h := _copy_heatmap(sample, name, folder)) is not None},
+def _entries(
+    samples: Any, folder: Path, images: Mapping[str, str], extras: Extras, masks: RegionMasks, progress: _Progress
+) -> Iterator[dict[str, Any]]:
+    labels = [n for n in fields_of(samples, fo.Label) if n not in fields_of(samples, fo.Heatmap)]
+    groups = extras.groups or {}
+    weights = dict(zip(groups, balanced_weights(list(groups.values())), strict=True)) if extras.weights else {}
+    regions = itertools.repeat((None, {})) if extras.regions is None else region_masks(samples, extras.regions)
+    # The masks come second: the samples end first, and nothing is read that is not used.
+    for sample, (_, mask) in zip(progress(samples.iter_samples()), regions, strict=False):
+        own = {name: attached for name in labels if (attached := attach(sample, name, folder)) is not None}
+        maps = {n: h for n in extras.heatmap_fields if (h := attach(sample, n, folder)) is not None}
+        yield {
+            "id": sample.id,
+            "image": images.get(sample.id),
+            "source": sample.filepath,
+            "tags": list(sample.tags),
+            "group": groups.get(sample.id),
+            "weight": weights.get(sample.id),
+            "region_mask": masks.write(sample.id, mask),
+            "labels": own,
+            "heatmaps": maps,
+        }
+
+
+def _groups(entries: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Return the number of samples of each group."""
+    return dict(sorted(Counter(entry["group"] for entry in entries if entry["group"] is not None).items()))
+
+
+def _mask_targets(samples: Any) -> dict[str, dict[str, str]]:
+    dataset: Any = dataset_of(samples)
+    targets = {
+        n: dataset.mask_targets.get(n) or dataset.default_mask_targets for n in fields_of(samples, fo.Segmentation)
     }
+    return {name: {str(value): label for value, label in own.items()} for name, own in targets.items() if own}
 
 
-def _copy_heatmap(sample: fo.Sample, field: str, folder: Path) -> dict[str, Any] | None:
-    heatmap = sample[field]
-    if heatmap is None or heatmap.map_path is None or not os.path.isfile(heatmap.map_path):
-        return None
-    relative = Path("heatmaps") / field / os.path.basename(heatmap.map_path)
-    (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(heatmap.map_path, folder / relative)
-    document = json.loads(heatmap.to_json())
-    return document | {"map_path": relative.as_posix()}
+def _value(text: str) -> int | str:
+    """Return a mask's value: an integer, or an RGB colour such as "#499cef"."""
+    return text if text.startswith("#") else int(text)
 
 
 def _sample(entry: dict[str, Any], folder: Path) -> fo.Sample:
-    sample = fo.Sample(filepath=str(folder / entry["image"]), tags=entry["tags"])
-    for name, document in entry["labels"].items():
-        sample[name] = fo.Label.from_dict(document)
-    for name, document in entry["heatmaps"].items():
-        sample[name] = fo.Heatmap.from_dict(document | {"map_path": str(folder / document["map_path"])})
+    sample = fo.Sample(filepath=str(inside(folder, entry["image"])), tags=entry["tags"])
+    for name, document in (entry["labels"] | entry["heatmaps"]).items():
+        sample[name] = detach(document, folder)
+    if entry["group"] is not None:
+        sample[GROUP] = entry["group"]
+    if entry["weight"] is not None:
+        sample[WEIGHT] = entry["weight"]
+    if entry["region_mask"] is not None:
+        sample[REGION_MASK] = fo.Segmentation(mask_path=str(inside(folder, entry["region_mask"])))
     return sample
 
 

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import fiftyone as fo
+import numpy as np
+from numpy.typing import NDArray
 
-from fiftyone_saliency.core.regions import Weights, weights_from_boxes, weights_from_mask
-from fiftyone_saliency.dataset.confusion import Pair
-from fiftyone_saliency.dataset.fields import dataset_of, require_field
-from fiftyone_saliency.dataset.store import read_map
-from fiftyone_saliency.metrics.share import area_share, evidence_share
+from fiftyone_saliency.core.evidence import Evidence, Group, RegionShare
+from fiftyone_saliency.core.regions import Regions, Weights
+from fiftyone_saliency.dataset.fields import all_images, dataset_of, require_field
+from fiftyone_saliency.dataset.region_specs import RegionSource, find_regions
+from fiftyone_saliency.dataset.store import decode_map
 
-Group = str | Pair | None
-# Not None, which is the group of the samples without a label.
-_ALL = object()
+CHUNK = 1000
+"""Samples per query."""
+GROUP, AHEAD, THREADS = 32, 4, 2
+"""Samples that a thread reads in one go, how many such groups are read ahead, and by how many threads."""
 
-
-@dataclass(frozen=True)
-class RegionShare:
-    """The evidence in one region, over the samples of a group.
-
-    Args:
-        mean: mean share of positive evidence, in [0, 1]; None if it is undefined in every sample.
-        area: mean share of the image that the region covers, in [0, 1]: what a map without preference scores.
-        n: samples that the mean is taken over.
-        undefined: samples left out: no map, no evidence, or no such region.
-    """
-
-    mean: float | None
-    area: float | None
-    n: int
-    undefined: int
+Map = NDArray[np.float32]
+Progress = Callable[[Iterator[Any]], Iterator[Any]]
+_T = TypeVar("_T")
+_MAP = ("map_path", "map", "vmin", "vmax")
+_IMAGE = ("filepath", "metadata.height", "metadata.width")
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class RegionShares:
 
     Args:
         field: the field of the heatmaps.
-        regions: the field of the regions.
+        regions: the regions that were measured.
         overall: share of each region over all samples.
         groups: the same for each class or cell, where it was asked for.
     """
@@ -58,27 +50,31 @@ class RegionShares:
         return self.overall[region]
 
     def __str__(self) -> str:
-        lines = [f"{'region':<16}{'evidence':>10}{'area':>10}{'samples':>10}"]
+        lines = [f"{'region':<16}{'evidence':>10}{'interval':>16}{'area':>10}{'samples':>10}"]
         for name, share in self.overall.items():
             mean, area = ("-" if v is None else f"{v:.3f}" for v in (share.mean, share.area))
-            lines.append(f"{name:<16}{mean:>10}{area:>10}{share.n:>10}")
+            interval = "-" if share.low is None else f"{share.low:.3f}–{share.high:.3f}"
+            lines.append(f"{name:<16}{mean:>10}{interval:>16}{area:>10}{share.n:>10}")
         return "\n".join(lines)
 
 
-def measure_shares(
+def read_evidence(
     samples: Any,
     field: str,
     regions: str,
-    group_of: Callable[[fo.Sample], Group] | None = None,
-    progress: Callable[[Iterator[Any]], Iterator[Any]] = iter,
-) -> RegionShares:
-    """Measure the share of positive evidence of the stored heatmaps in each region.
+    gt_field: str | None = None,
+    pred_field: str | None = None,
+    progress: Progress = iter,
+) -> Evidence:
+    """Measure the share of positive evidence of each sample's stored heatmap in each region.
 
     Args:
         samples: dataset or view.
         field: Heatmap field.
-        regions: Segmentation or Detections field; what lies in no region is the "background".
-        group_of: names the group of a sample; None measures no groups.
+        regions: name of a stored specification, or Segmentation, Detections or Polylines field; what no label of a
+            field covers is the "background".
+        gt_field: Classification field of the true labels, or None.
+        pred_field: Classification field of the predicted labels, or None.
         progress: wraps the iteration over the samples.
 
     Raises:
@@ -86,57 +82,161 @@ def measure_shares(
         FieldError: if a field is of another type.
     """
     require_field(samples, field, fo.Heatmap, "field")
-    require_field(samples, regions, (fo.Segmentation, fo.Detections), "regions")
-    reader = _reader(samples, regions)
-    values: dict[Any, dict[str, list[tuple[float | None, float]]]] = defaultdict(lambda: defaultdict(list))
-    seen: dict[Any, int] = defaultdict(int)
-    for sample in progress(samples.select_fields(_needed(samples, field, regions)).iter_samples()):
-        groups = [_ALL] if group_of is None else [_ALL, group_of(sample)]
-        for group in groups:
-            seen[group] += 1
-        heatmap = sample[field]
-        saliency = None if heatmap is None else read_map(heatmap)
-        label = sample[regions]
-        weights_by_name = None if saliency is None or label is None else reader(label, saliency.shape)
-        if saliency is None or weights_by_name is None:
-            continue
-        for name, weights in weights_by_name.items():
-            entry = (evidence_share(saliency, weights), area_share(weights))
-            for group in groups:
-                values[group][name].append(entry)
-    names = sorted(values[_ALL])
-    summary = {g: {n: _summarise(values[g][n], seen[g]) for n in names} for g in seen}
-    overall = summary.pop(_ALL, {})
-    return RegionShares(field, regions, overall, summary)
+    source = find_regions(samples, regions)
+    labels = [f"{name}.label" for name in (gt_field, pred_field) if name is not None]
+
+    def measure(row: Sequence[Any]) -> tuple[str, str | None, str | None, _Measured]:
+        saliency, found = _read_sample(row[: len(row) - len(labels)], source)
+        own = iter(row[len(row) - len(labels) :])
+        truth, prediction = (None if name is None else next(own) for name in (gt_field, pred_field))
+        measured = {} if saliency is None or found is None else found.shares(np.maximum(saliency, 0))
+        return row[0], truth, prediction, measured
+
+    paths = [*_map_paths(field), *_IMAGE, *source.paths, *labels]
+    rows = list(_read(samples, paths, measure, progress))
+    names = source.names or sorted({name for *_, found in rows for name in found})
+    ids, truths, predictions, founds = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = {name: [found.get(name) or (None, None) for found in founds] for name in names}
+    shares = {name: [share for share, _ in column] for name, column in columns.items()}
+    areas = {name: [area for _, area in column] for name, column in columns.items()}
+    return Evidence(field, regions, ids, truths, predictions, shares, areas)
 
 
-def _summarise(entries: list[tuple[float | None, float]], seen: int) -> RegionShare:
-    defined = [(share, area) for share, area in entries if share is not None]
-    if not defined:
-        return RegionShare(None, None, 0, seen)
-    shares, areas = zip(*defined, strict=True)
-    return RegionShare(fmean(shares), fmean(areas), len(defined), seen - len(defined))
+def iterate_maps(
+    samples: Any, field: str, regions: str | None = None, progress: Progress = iter
+) -> Iterator[tuple[str, Map | None, Weights]]:
+    """Yield the id of each sample, its stored map and its regions, in order; memory does not grow.
+
+    Args:
+        samples: dataset or view.
+        field: Heatmap field.
+        regions: name of a stored specification or label field, as `read_evidence` takes it; None yields no regions.
+        progress: wraps the iteration over the samples.
+
+    Returns:
+        Iterator of sample id; map float32 (h, w) in its own unit, or None without one; by region, the share of each
+        of its pixels that the region covers, float32 (h, w) in [0, 1], or None where the sample lacks the label.
+        Without a map, and where the names depend on a mask that is missing, there are no regions.
+
+    Raises:
+        UnknownNameError: if a field does not exist.
+        FieldError: if a field is of another type.
+    """
+    require_field(samples, field, fo.Heatmap, "field")
+    source = None if regions is None else find_regions(samples, regions)
+
+    def load(row: Sequence[Any]) -> tuple[str, Map | None, Weights]:
+        saliency, found = _read_sample(row, source)
+        if saliency is None or found is None:
+            return row[0], saliency, {}
+        return row[0], saliency, found.weights((saliency.shape[0], saliency.shape[1]))
+
+    paths = [*_map_paths(field), *_IMAGE, *([] if source is None else source.paths)]
+    return _read(samples, paths, load, progress)
 
 
-def _reader(samples: Any, regions: str) -> Callable[[Any, tuple[int, ...]], Weights | None]:
-    if issubclass(samples.get_field(regions).document_type, fo.Detections):
-        labels = samples.distinct(f"{regions}.detections.label")
-        return lambda label, shape: weights_from_boxes(
-            [(d.label, tuple(d.bounding_box)) for d in label.detections if d.label is not None],
-            (shape[0], shape[1]),
-            labels,
-        )
-    dataset: Any = dataset_of(samples)
-    targets = dataset.mask_targets.get(regions) or dataset.default_mask_targets or {}
-    names = {int(value): name for value, name in targets.items() if not str(value).startswith("#")}
+def region_masks(
+    samples: Any, regions: str, size: tuple[int, int] | None = None, progress: Progress = iter
+) -> Iterator[tuple[str, Weights]]:
+    """Yield the id of each sample and its regions, in order; no heatmap is needed, and memory does not grow.
 
-    def read(label: fo.Segmentation, shape: tuple[int, ...]) -> Weights | None:
-        mask: Any = label.get_mask()
-        return None if mask is None else weights_from_mask(mask, names, (shape[0], shape[1]))
+    Args:
+        samples: dataset or view.
+        regions: name of a stored specification or label field, as `read_evidence` takes it.
+        size: height and width (H, W) of the masks; None takes those of each image, upright.
+        progress: wraps the iteration over the samples.
 
-    return read
+    Returns:
+        Iterator of sample id and, by region, the share of each pixel that it covers, float32 (H, W) in [0, 1], or
+        None where the sample lacks the label. There are no regions where the names depend on a mask that is
+        missing, or the size on an image that cannot be read.
+
+    Raises:
+        UnknownNameError: if a field does not exist.
+        FieldError: if a field is of another type.
+    """
+    return drawn_regions(samples, regions, lambda image: size or image, progress)
 
 
-def _needed(samples: Any, *fields: str) -> list[str]:
-    classifications = samples.get_field_schema(embedded_doc_type=fo.Classification)
-    return [*fields, *classifications]
+def drawn_regions(
+    samples: Any,
+    regions: str,
+    size_of: Callable[[tuple[int, int] | None], tuple[int, int] | None],
+    progress: Progress = iter,
+) -> Iterator[tuple[str, Weights]]:
+    """Do what `region_masks` does at a size (H, W) that follows from the size of each image, or None for none."""
+    source = find_regions(samples, regions)
+
+    def load(row: Sequence[Any]) -> tuple[str, Weights]:
+        image = _image_size(row[1:4])
+        size = size_of(image)
+        found = None if size is None else source.draw(row[4:], image or size)
+        return row[0], {} if size is None or found is None else found.weights(size)
+
+    return _read(samples, [*_IMAGE, *source.paths], load, progress)
+
+
+_Measured = dict[str, tuple[float | None, float] | None]
+
+
+def _read_sample(row: Sequence[Any], source: RegionSource | None) -> tuple[Map | None, Regions | None]:
+    """Read map and regions from a row of id, map, image, and what the source asks for."""
+    saliency = decode_map(*row[1:5])
+    if saliency is None or source is None:
+        return saliency, None
+    size = (saliency.shape[0], saliency.shape[1])
+    image = _image_size(row[5:8]) if source.drawn else None
+    return saliency, source.draw(row[8:], image or size)
+
+
+def _map_paths(field: str) -> list[str]:
+    return [f"{field}.{name}" for name in _MAP]
+
+
+def _image_size(values: Sequence[Any]) -> tuple[int, int] | None:
+    """Return height and width of the upright image, from the metadata or else from the file's header."""
+    filepath, height, width = values
+    if height and width:
+        return height, width
+    try:
+        metadata: Any = fo.ImageMetadata.build_for(filepath)
+    except OSError:
+        return None
+    return metadata.height, metadata.width
+
+
+def _read(
+    samples: Any, paths: Sequence[str], load: Callable[[Sequence[Any]], _T], progress: Progress = iter
+) -> Iterator[_T]:
+    """Yield what `load` makes of each sample's id and values, in order; threads read files a little ahead."""
+
+    def loaded() -> Iterator[_T]:
+        with ThreadPoolExecutor(THREADS) as pool:
+            ahead: deque[Any] = deque()
+            for group in _groups(samples, paths):
+                ahead.append(pool.submit(lambda rows: [load(row) for row in rows], group))
+                if len(ahead) > AHEAD:
+                    yield from ahead.popleft().result()
+            for group in ahead:
+                yield from group.result()
+
+    return iter(progress(loaded()))
+
+
+def _groups(samples: Any, paths: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
+    ids, source = samples.values("id"), _without_selection(samples)
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        rows = {row[0]: row for row in zip(*source.select(chunk).values(["id", *paths]), strict=True)}
+        # A sample that was deleted meanwhile is gone.
+        ordered = [rows[sample_id] for sample_id in chunk if sample_id in rows]
+        yield from (ordered[i : i + GROUP] for i in range(0, len(ordered), GROUP))
+
+
+def _without_selection(samples: Any) -> Any:
+    """Return the dataset itself for a view that changes no labels: its stages would run again for each query."""
+    if isinstance(samples, fo.Dataset):
+        return samples
+    changed = samples._get_edited_fields() or samples._get_filtered_fields()
+    unknown = any(isinstance(stage, fo.Mongo) for stage in samples._stages)
+    return samples if changed or unknown else all_images(dataset_of(samples))

@@ -13,6 +13,7 @@ from typing import Literal
 import fiftyone as fo
 
 from fiftyone_saliency.core.errors import UnknownNameError
+from fiftyone_saliency.core.trust import Trust
 from fiftyone_saliency.core.types import Counts, Failure, SaliencyRequest
 from fiftyone_saliency.dataset import store
 from fiftyone_saliency.dataset.fields import all_images
@@ -39,6 +40,7 @@ class SaliencyRun:
         finished: time of the last end, or None.
         versions: versions of the packages that took part.
         details: what was found rather than asked for: device, layer, and why the trunk ran in which precision.
+        trust: the verdict of `check_trust` on the run's maps; None as long as they were not checked.
     """
 
     key: str
@@ -52,6 +54,7 @@ class SaliencyRun:
     finished: str | None = None
     versions: Mapping[str, str] = dataclass_field(default_factory=dict)
     details: Mapping[str, str] = dataclass_field(default_factory=dict)
+    trust: Trust | None = None
 
     @property
     def field(self) -> str:
@@ -97,6 +100,7 @@ def save(dataset: fo.Dataset, run: SaliencyRun) -> None:
         finished=run.finished,
         versions=dict(run.versions),
         details=dict(run.details),
+        trust=run.trust and run.trust.to_json(),
     )
     if dataset.has_run(run.key):
         dataset.update_run_config(run.key, config)
@@ -142,6 +146,8 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
         finished=config.finished,
         versions=config.versions,
         details=config.details,
+        # Records of earlier versions have none.
+        trust=Trust.from_json(config.trust) if getattr(config, "trust", None) else None,
     )
 
 

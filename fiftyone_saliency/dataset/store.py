@@ -211,13 +211,22 @@ def read_map(heatmap: fo.Heatmap) -> NDArray[np.float32] | None:
 
     The error is at most half of ``(vmax - vmin) / 255``. Heatmaps written by others are returned as they are.
     """
-    if heatmap.map_path is None:
-        return None if heatmap.map is None else np.asarray(heatmap.map, np.float32)
-    levels = cv2.imread(str(heatmap.map_path), cv2.IMREAD_UNCHANGED)
+    vmin, vmax = (heatmap[n] if heatmap.has_attribute(n) else None for n in ("vmin", "vmax"))
+    document: Any = heatmap
+    return decode_map(document.map_path, document.map, vmin, vmax)
+
+
+def decode_map(
+    map_path: str | None, stored: NDArray[Any] | None, vmin: float | None, vmax: float | None
+) -> NDArray[np.float32] | None:
+    """Return the map that a heatmap's fields describe, as `read_map` does."""
+    if map_path is None:
+        return None if stored is None else np.asarray(stored, np.float32)
+    levels = cv2.imread(map_path, cv2.IMREAD_UNCHANGED)
     if levels is None:
         return None
     if levels.ndim == 3:
         levels = levels[:, :, 0]
-    if not heatmap.has_attribute("vmax") or heatmap["vmax"] is None:
+    if vmin is None or vmax is None:
         return levels.astype(np.float32)
-    return dequantise(levels.astype(np.uint8), heatmap["vmin"], heatmap["vmax"])
+    return dequantise(levels.astype(np.uint8), vmin, vmax)

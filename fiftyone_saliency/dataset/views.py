@@ -1,4 +1,4 @@
-"""Confusion cells as saved views."""
+"""Saved views that this package knows again: confusion cells, and what else carries a mark."""
 
 # pyright: reportAttributeAccessIssue=false
 # FiftyOne's documents are typed as the fields that describe them.
@@ -33,7 +33,7 @@ def save_cell(cell: Cell) -> str:
         RunConflictError: if a view of that name exists that this package did not save.
     """
     dataset = dataset_of(cell.matrix.samples)
-    name = _free_name(dataset, cell)
+    name = free_name(dataset, view_name(cell), _MARK, _identity(cell))
     description = f"{_identity(cell)} {cell.count} samples when saved."
     dataset.save_view(name, cell.view(), description, color=_COLOURS[cell.is_error], overwrite=True)
     return name
@@ -48,32 +48,47 @@ def select_cells(matrix: ConfusionMatrix, only: Which, min_count: int) -> list[C
 
 def saved_cell_views(dataset: fo.Dataset) -> list[str]:
     """Return the names of the saved views that are cells."""
-    return [name for name in map(str, dataset.list_saved_views()) if _is_ours(dataset, name)]
+    return saved_views(dataset, _MARK)
 
 
 def delete_cell_views(dataset: fo.Dataset, names: Iterable[str] | None = None) -> list[str]:
     """Delete saved cells (all of them by default) and return their names; other saved views are left alone."""
-    ours: Sequence[str] = saved_cell_views(dataset)
+    return delete_views(dataset, _MARK, names)
+
+
+def saved_views(dataset: fo.Dataset, mark: str) -> list[str]:
+    """Return the names of the saved views whose description starts with a mark."""
+    return [name for name in map(str, dataset.list_saved_views()) if _description(dataset, name).startswith(mark)]
+
+
+def delete_views(dataset: fo.Dataset, mark: str, names: Iterable[str] | None = None) -> list[str]:
+    """Delete the saved views with a mark (all of them by default) and return their names."""
+    ours: Sequence[str] = saved_views(dataset, mark)
     chosen = [n for n in ours if names is None or n in set(names)]
     for name in chosen:
         dataset.delete_saved_view(name)
     return chosen
 
 
-def _identity(cell: Cell) -> str:
-    """Say which cell it is: names do not, for a class may be called "(none)" and a truth may have two fields."""
-    matrix = cell.matrix
-    return f"{_MARK}: {matrix.gt_field} is {cell.truth!r} and {matrix.pred_field} is {cell.prediction!r}."
+def free_name(dataset: fo.Dataset, base: str, mark: str, identity: str) -> str:
+    """Return the name under which a view was saved before, or a name that is free.
 
+    FiftyOne tells views apart by a slug of ASCII letters: "C" and "C++" meet there, and must not collide.
 
-def _free_name(dataset: fo.Dataset, cell: Cell) -> str:
-    """FiftyOne tells views apart by a slug of ASCII letters: "C" and "C++" meet there, and must not collide."""
-    base = view_name(cell)
+    Args:
+        dataset: the dataset.
+        base: name to start from; a number is added where it is taken.
+        mark: start of the description of all views of this kind.
+        identity: start of the description of this very view, with the mark.
+
+    Raises:
+        RunConflictError: if a view of that name exists without the mark.
+    """
     saved = {name: _description(dataset, name) for name in map(str, dataset.list_saved_views())}
     for name, description in saved.items():
-        if name.startswith(base) and description.startswith(_identity(cell)):
+        if name.startswith(base) and description.startswith(identity):
             return name
-    if base in saved and not saved[base].startswith(_MARK):
+    if base in saved and not saved[base].startswith(mark):
         raise RunConflictError(
             f"Expected the view name {base!r} to be free, but another view has it. Rename that view."
         )
@@ -84,8 +99,10 @@ def _free_name(dataset: fo.Dataset, cell: Cell) -> str:
     return name
 
 
-def _is_ours(dataset: fo.Dataset, name: str) -> bool:
-    return _description(dataset, name).startswith(_MARK)
+def _identity(cell: Cell) -> str:
+    """Say which cell it is: names do not, for a class may be called "(none)" and a truth may have two fields."""
+    matrix = cell.matrix
+    return f"{_MARK}: {matrix.gt_field} is {cell.truth!r} and {matrix.pred_field} is {cell.prediction!r}."
 
 
 def _description(dataset: fo.Dataset, name: str) -> str:

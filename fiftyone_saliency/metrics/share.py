@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_saliency.core.errors import ArgumentError
+from fiftyone_saliency.metrics._arrays import check_shapes, is_empty, positive_evidence
 
 
 def evidence_share(values: NDArray[np.float32], region: NDArray[np.float32]) -> float | None:
@@ -30,13 +30,11 @@ def evidence_share(values: NDArray[np.float32], region: NDArray[np.float32]) -> 
         Arras, Osman, Samek. CLEVR-XAI. Information Fusion 81 (2022) (relevance mass accuracy).
         https://arxiv.org/abs/2003.07258
     """
-    if values.shape != region.shape:
-        raise ArgumentError(f"Expected map and region of one shape, but got {values.shape} and {region.shape}.")
-    evidence = np.maximum(values, 0, dtype=np.float64)
-    total = evidence.sum()
-    if total <= 0 or not region.any():
+    check_shapes(values, region)
+    evidence = positive_evidence(values)
+    if evidence is None or is_empty(region):
         return None
-    return float((evidence * region).sum() / total)
+    return float((evidence * region).sum() / evidence.sum())
 
 
 def area_share(region: NDArray[np.float32]) -> float:

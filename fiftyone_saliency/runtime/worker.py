@@ -128,7 +128,7 @@ class Explainer:
         def work(images: Sequence[LoadedImage], parts: list[ChunkResult[SaliencyMap]]) -> None:
             self._explain(images, parts, wanted)
 
-        total = _isolate(chunk, work, len(self.targets), self.limit)
+        total = isolate(chunk, work, len(self.targets), self.limit)
         if wanted is None:
             return total
         return [
@@ -215,7 +215,7 @@ class Predictor:
 
     def __call__(self, chunk: Loaded) -> ChunkResult[Prediction]:
         """Predict a chunk."""
-        return _isolate(chunk, self._predict, 1, self.limit)[0]
+        return isolate(chunk, self._predict, 1, self.limit)[0]
 
     def _predict(self, images: Sequence[LoadedImage], parts: list[ChunkResult[Prediction]]) -> None:
         with self.model.explaining(), torch.no_grad():
@@ -284,7 +284,7 @@ def _explained(table: list[tuple[Target, ...]]) -> list[int]:
     return [i for i, targets in enumerate(zip(*table, strict=True)) if any(t is not _NOWHERE for t in targets)]
 
 
-def _isolate(
+def isolate(
     chunk: Loaded, work: Callable[[Sequence[LoadedImage], list[ChunkResult[R]]], None], slots: int, limit: Limit
 ) -> list[ChunkResult[R]]:
     """Do the work by groups of equal input shape; where a group breaks, do it image by image.

@@ -355,3 +355,182 @@ def test_every_format_that_is_offered_is_fiftyones(fo):
     assert export_formats()
     for name in export_formats():
         assert issubclass(getattr(fo.types, name), fo.types.Dataset)
+
+
+@pytest.fixture
+def dressed(fo, dataset, pictures, tmp_path):
+    """Six pictures of two classes: head above uniform, evidence in one of them, a mask and a box with a mask.
+
+    All masks have one name, in folders of their own.
+    """
+    for i, (truth, where) in enumerate([("a", 0), ("a", 0), ("a", 0), ("a", 1), ("b", 1), ("b", None)]):
+        sample = fo.Sample(filepath=pictures[i], ground_truth=fo.Classification(label=truth), tags=["enrich"])
+        folder = tmp_path / f"masks-{i}"
+        folder.mkdir()
+        levels = np.ones((48, 64), np.uint8)
+        levels[24:] = 2
+        levels[:, -4:] = 0
+        levels[0, 0] = i
+        cv2.imwrite(str(folder / "mask.png"), levels)
+        cv2.imwrite(str(folder / "box.png"), np.full((4, 4), 255, np.uint8))
+        sample["parts"] = fo.Segmentation(mask_path=str(folder / "mask.png"))
+        box = fo.Detection(label="x", bounding_box=[0, 0, 1, 1], mask_path=str(folder / "box.png"))
+        sample["boxes"] = fo.Detections(detections=[box])
+        halves = {"head": [0, 0, 1, 0.5], "uniform": [0, 0.5, 1, 0.5], "button": [0.5, 0.75, 0.25, 0.25]}
+        sample["regions"] = fo.Detections(
+            detections=[fo.Detection(label=name, bounding_box=box) for name, box in halves.items()]
+        )
+        if where is not None:
+            values = np.zeros((48, 64), np.float32)
+            values[24 * where : 24 * where + 12] = 1
+            sample["saliency"] = fo.Heatmap(map=values)
+        dataset.add_sample(sample)
+    dataset.mask_targets = {"parts": {1: "head", 2: "uniform"}}
+    dataset.save()
+    return dataset
+
+
+REASON = {"groups": "reason", "regions": "regions"}
+
+
+def test_groups_and_weights_by_reason_balance_the_groups(dressed, tmp_path):
+    manifest = fos.export_for_retraining(dressed, tmp_path / "out", weights=True, **REASON)
+    assert manifest["groups"] == {"a × head": 3, "a × uniform": 1, "b × (none)": 1, "b × uniform": 1}
+    assert [(entry["group"], entry["weight"]) for entry in manifest["samples"]] == [
+        *[("a × head", 0.5)] * 3,
+        ("a × uniform", 1.5),
+        ("b × uniform", 1.5),
+        ("b × (none)", 1.5),
+    ]
+
+
+def test_groups_by_class_and_by_a_field(fo, dressed, tmp_path):
+    by_class = fos.export_for_retraining(dressed, tmp_path / "class", weights=True)
+    assert [entry["weight"] for entry in by_class["samples"]] == [0.75] * 4 + [1.5] * 2
+    dressed.set_values("place", ["kitchen", None, *["street"] * 4])
+    by_field = fos.export_for_retraining(dressed, tmp_path / "field", groups="place")
+    assert by_field["groups"] == {"(none)": 1, "kitchen": 1, "street": 4}
+    assert {entry["weight"] for entry in by_field["samples"]} == {None}
+
+
+def test_masks_of_regions_have_the_images_size_and_named_levels(dressed, tmp_path):
+    """The button lies on the uniform: the smaller region wins its pixels."""
+    manifest = fos.export_for_retraining(dressed, tmp_path / "out", masks=True, regions="regions")
+    values = manifest["regions"]["values"]
+    assert {"head", "uniform", "button"} <= set(values)
+    levels = cv2.imread(str(tmp_path / "out" / manifest["samples"][0]["region_mask"]), cv2.IMREAD_UNCHANGED)
+    assert (levels.shape, levels.dtype) == ((48, 64), np.uint8)
+    expected = np.full((48, 64), values["head"])
+    expected[24:] = values["uniform"]
+    expected[36:, 32:48] = values["button"]
+    np.testing.assert_array_equal(levels, expected)
+
+
+def test_weights_groups_masks_and_targets_come_back_also_after_moving(dressed, tmp_path):
+    manifest = fos.export_for_retraining(dressed, tmp_path / "out", weights=True, masks=True, **REASON)
+    exported = files_under(tmp_path / "out")
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    for i in range(6):
+        shutil.rmtree(tmp_path / f"masks-{i}")
+    loaded = fos.load_export(tmp_path / "moved")
+    assert loaded.values("sample_weight") == [entry["weight"] for entry in manifest["samples"]]
+    assert loaded.values("sample_group") == [entry["group"] for entry in manifest["samples"]]
+    assert loaded.mask_targets["parts"] == {1: "head", 2: "uniform"}
+    assert {name: value for value, name in loaded.mask_targets["region_mask"].items()} == manifest["regions"]["values"]
+    for i, sample in enumerate(loaded):
+        assert sample.parts.get_mask()[0, 0] == i, "masks of one name stay apart"
+        assert sample.boxes.detections[0].get_mask().shape == (4, 4)
+        assert sample.region_mask.get_mask().shape == (48, 64)
+    shares = fos.region_shares(loaded.limit(3), regions="region_mask")
+    assert shares["head"].mean == pytest.approx(1)
+    loaded.delete()
+    assert files_under(tmp_path / "moved") == exported
+
+
+def test_no_path_of_an_export_but_the_sources_is_absolute(dressed, tmp_path):
+    manifest = fos.export_for_retraining(dressed, tmp_path / "out", weights=True, masks=True, **REASON)
+    for entry in manifest["samples"]:
+        entry.pop("source")
+    assert str(tmp_path) not in json.dumps(manifest)
+    assert json.dumps(manifest).count('"mask_path": "masks/') == 12
+
+
+def test_a_mask_whose_file_is_gone_is_no_mask(dressed, tmp_path):
+    (tmp_path / "masks-0" / "mask.png").unlink()
+    fos.export_for_retraining(dressed, tmp_path / "out")
+    loaded = fos.load_export(tmp_path / "out")
+    assert [sample.parts.mask_path is None for sample in loaded] == [True] + [False] * 5
+    loaded.delete()
+
+
+@pytest.mark.parametrize("dataset_type", FORMATS)
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "..", ".", "", "/{tmp}/x"])
+def test_a_class_name_cannot_lead_out_of_the_folder(dataset, pictures, tmp_path, name, dataset_type):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    add_pictures(dataset, pictures[:2], ["red", name.format(tmp=tmp_path)])
+    before = files_under(tmp_path)
+    with pytest.raises(FieldError, match="Expected class names that can name a folder of the export, but got"):
+        fos.export_for_retraining(dataset, inner / "out", tags=None, dataset_type=dataset_type)
+    assert files_under(tmp_path) == before
+    assert not (inner / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"export_media": "move"}, "Expected `export_media` to copy the images, but got 'move'"),
+        ({"export_media": "symlink"}, "Expected `export_media` to copy the images, but got 'symlink'"),
+        ({"data_path": "../elsewhere"}, "stay inside of `out_dir`, but got data_path='../elsewhere'"),
+        ({"labels_path": "/tmp/labels.csv"}, "stay inside of `out_dir`, but got labels_path='/tmp/labels.csv'"),
+        ({"rel_dir": "pictures"}, "stay inside of `out_dir`, but got rel_dir='pictures'"),
+        ({"masks": True}, "Expected `regions` for masks and groups by reason"),
+        ({"groups": "reason"}, "Expected `regions` for masks and groups by reason"),
+    ],
+)
+def test_options_that_would_write_elsewhere_or_lack_something_are_refused(enriched, tmp_path, options, message):
+    before = [Path(path).read_bytes() for path in enriched.values("filepath")]
+    with pytest.raises(ArgumentError, match=message):
+        fos.export_for_retraining(enriched, tmp_path / "out", **options)
+    assert [Path(path).read_bytes() for path in enriched.values("filepath")] == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_list_is_checked_too(enriched, tmp_path):
+    with pytest.raises(FieldError, match=r"but got '\.\./x'"):
+        fos.export_for_retraining(enriched, tmp_path / "out", classes=["red", "../x"])
+
+
+def test_groups_of_an_unknown_field_are_refused(enriched, tmp_path):
+    with pytest.raises(UnknownNameError, match="for `groups`, but got 'reasons'"):
+        fos.export_for_retraining(enriched, tmp_path / "out", groups="reasons")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["image", "heatmap", "region_mask"])
+def test_a_manifest_that_leads_out_of_its_folder_is_not_followed(dressed, fo, tmp_path, place):
+    """A manifest may come from anywhere; a link inside the folder leads out of it too."""
+    fos.export_for_retraining(dressed, tmp_path / "out", masks=True, regions="regions")
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    (tmp_path / "out" / "link.png").symlink_to(secret)
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    entry = manifest["samples"][3]
+    if place == "heatmap":
+        entry["labels"]["parts"]["mask_path"] = "link.png"
+    else:
+        entry[place] = "../secret.png"
+    path.write_text(json.dumps(manifest))
+    known = set(fo.list_datasets())
+    with pytest.raises(FieldError, match="Expected paths inside of"):
+        fos.load_export(tmp_path / "out")
+    assert set(fo.list_datasets()) == known
+
+
+def test_a_manifest_of_another_schema_is_refused(enriched, tmp_path):
+    fos.export_for_retraining(enriched, tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+    with pytest.raises(FieldError, match=r"Expected a manifest of schema 2, but .* has schema 1"):
+        fos.load_export(tmp_path / "out")

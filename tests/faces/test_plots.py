@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fiftyone_saliency.core.confusion import ConfusionCounts
-from panels._plots import MOST_LABELS, confusion_figure, shown_labels, unique_names
+from fiftyone_saliency.core.confusion import ConfusionCounts, shown_labels
+from panels._plots import MOST_LABELS, confusion_figure, unique_names
 
 PAIRS = {("cake", "cake"): 8, ("cake", "pie"): 2, ("pie", "pie"): 5, ("pie", None): 1}
 
@@ -61,7 +61,7 @@ def test_two_hundred_classes_show_those_with_most_mistakes():
     names = [f"class {i:03d}" for i in range(200)]
     pairs = {(name, name): 50 for name in names} | {("class 003", "class 177"): 7, ("class 120", "class 003"): 9}
 
-    labels = shown_labels(ConfusionCounts(pairs))
+    labels = shown_labels(ConfusionCounts(pairs), MOST_LABELS)
     figure = confusion_figure(ConfusionCounts(pairs))
 
     assert len(labels) == MOST_LABELS

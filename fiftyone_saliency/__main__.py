@@ -1,0 +1,7 @@
+"""``python -m fiftyone_saliency``."""
+
+import sys
+
+from fiftyone_saliency.cli import main
+
+sys.exit(main())

@@ -1,0 +1,92 @@
+"""A drawn subsample of a run's samples, with what is needed to compute its maps again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiftyone_saliency.api.models import load_model
+from fiftyone_saliency.core.errors import FieldError, ModelError
+from fiftyone_saliency.core.targets import parse_target
+from fiftyone_saliency.core.types import SampleItem
+from fiftyone_saliency.dataset import runs
+from fiftyone_saliency.dataset.fields import fresh_dataset_of
+from fiftyone_saliency.dataset.runs import SaliencyRun
+from fiftyone_saliency.dataset.samples import read_items
+from fiftyone_saliency.dataset.store import read_map
+from fiftyone_saliency.methods._registry import get_method
+from fiftyone_saliency.runtime.examples import Examples, examples
+from fiftyone_saliency.runtime.loading import load_ahead
+from fiftyone_saliency.runtime.plan import chunks, sample_seed
+from fiftyone_saliency.runtime.worker import Explainer
+
+
+@dataclass(frozen=True, eq=False)
+class Subsample:
+    """Some of the samples that carry a run's maps.
+
+    Args:
+        run: the run.
+        samples: dataset or view.
+        explainer: what computed the maps.
+        items: the drawn samples.
+    """
+
+    run: SaliencyRun
+    samples: Any
+    explainer: Explainer
+    items: list[SampleItem]
+
+    def batches(self, size: int, num_workers: int) -> Iterator[tuple[int, list[Examples]]]:
+        """Yield the samples in chunks: how many there are, and those of them that can be explained, by input shape."""
+        for chunk in load_ahead(chunks(self.items, size), self.explainer.model, num_workers):
+            yield len(chunk), list(examples(chunk, self.explainer, size))
+
+    def maps(self) -> dict[str, NDArray[np.float32]]:
+        """Return the stored maps by sample id; those whose file is missing are left out."""
+        field = self.run.field
+        drawn = self.samples.select([item.id for item in self.items]).select_fields(field)
+        maps = {sample.id: read_map(sample[field]) for sample in drawn.iter_samples()}
+        return {sample_id: values for sample_id, values in maps.items() if values is not None}
+
+
+def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subsample:
+    """Draw samples that carry a run's maps; which ones does not depend on their order.
+
+    Raises:
+        UnknownNameError: if there is no such run.
+        ModelError: if the model is not the run's.
+        FieldError: if no sample carries a map of the run.
+    """
+    record = runs.load(fresh_dataset_of(samples), run)
+    request = record.request
+    adapter = load_model(model)
+    if adapter.fingerprint != request.model:
+        raise ModelError(
+            f"Expected the model that computed run {record.key}, {record.model_name!r} with fingerprint "
+            f"{request.model}, but got {adapter.name!r} with {adapter.fingerprint}. Pass the same weights, classes, "
+            "layer and preprocessing."
+        )
+    items = read_items(carrying(samples, record), request.gt_field, request.pred_field)
+    if not items:
+        raise FieldError(
+            f"Expected `samples` to carry maps of run {record.key}, but none of them does. Pass a wider view, or "
+            "compute the maps again."
+        )
+    _, method = get_method(request.method, request.params)
+    spec = parse_target(request.target, adapter.classes)
+    stored = request.pred_field is not None
+    explainer = Explainer(adapter, method, (spec,), request.seed, stored, request.output)
+    drawn = sorted(items, key=lambda item: sample_seed(seed, item.id))[:count]
+    return Subsample(record, samples, explainer, drawn)
+
+
+def carrying(samples: Any, run: SaliencyRun) -> Any:
+    """Return the view of the samples that carry the run's maps."""
+    import fiftyone as fo
+
+    return samples.match(fo.ViewField(f"{run.field}.run_key") == run.key)

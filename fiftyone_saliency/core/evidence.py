@@ -1,0 +1,156 @@
+"""Where the evidence of each sample lies: a table of region shares, and what it says of groups of samples."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from fiftyone_saliency.core.confusion import Pair
+from fiftyone_saliency.core.statistics import Summary, summarise
+
+By = Literal["class", "cell"]
+Group = str | Pair | None
+Column = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionShare:
+    """The evidence in one region, over the samples of a group.
+
+    Args:
+        mean: mean share of positive evidence, in [0, 1]; None if it is undefined in every sample.
+        low: lower end of the 95 % bootstrap interval of the mean; None with fewer than two values.
+        high: its upper end.
+        area: mean share of the image that the region covers, in [0, 1]: what a map without preference scores.
+        n: samples that the mean is taken over.
+        undefined: samples left out: no map, no evidence, or no such region.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    area: float | None
+    n: int
+    undefined: int
+
+    @property
+    def enrichment(self) -> float | None:
+        """Mean share divided by area: 1 is chance, 2 is twice as much evidence as the region's size would get."""
+        return None if self.mean is None or not self.area else self.mean / self.area
+
+    @property
+    def corrected(self) -> float | None:
+        """Mean share corrected for chance, (share − area) / (1 − area): 0 is chance, 1 all evidence."""
+        return chance_corrected(self.mean, self.area)
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Return the share as plain JSON values."""
+        names = ("mean", "low", "high", "area", "n", "undefined", "enrichment", "corrected")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The share of each sample's positive evidence in each region, one row per sample.
+
+    Args:
+        field: Heatmap field that was measured.
+        regions: name of the regions.
+        ids: sample ids.
+        truths: true label of each sample, or None.
+        predictions: predicted label of each sample, or None.
+        shares: by region, the share of each sample in [0, 1]; None without map, evidence or region.
+        areas: by region, the share of each sample's image that it covers; None without map or region.
+    """
+
+    field: str
+    regions: str
+    ids: Sequence[str]
+    truths: Sequence[str | None]
+    predictions: Sequence[str | None]
+    shares: Mapping[str, Column]
+    areas: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def names(self) -> list[str]:
+        """The regions' names, in order."""
+        return list(self.shares)
+
+    def select(self, rows: Sequence[int]) -> Evidence:
+        """Return the table of some of the rows."""
+        return Evidence(
+            self.field,
+            self.regions,
+            [self.ids[i] for i in rows],
+            [self.truths[i] for i in rows],
+            [self.predictions[i] for i in rows],
+            {name: [column[i] for i in rows] for name, column in self.shares.items()},
+            {name: [column[i] for i in rows] for name, column in self.areas.items()},
+        )
+
+    def join(self, other: Evidence) -> Evidence:
+        """Return the table with the rows of another one below; a region that one of them lacks is undefined there."""
+        names = list(dict.fromkeys([*self.shares, *other.shares]))
+
+        def column(name: str, mine: Mapping[str, Column], others: Mapping[str, Column]) -> list[float | None]:
+            return [*mine.get(name, [None] * len(self)), *others.get(name, [None] * len(other))]
+
+        return Evidence(
+            self.field,
+            self.regions,
+            [*self.ids, *other.ids],
+            [*self.truths, *other.truths],
+            [*self.predictions, *other.predictions],
+            {name: column(name, self.shares, other.shares) for name in names},
+            {name: column(name, self.areas, other.areas) for name in names},
+        )
+
+    def groups(self, by: By) -> dict[Group, Evidence]:
+        """Split the rows by true label, or by (truth, prediction)."""
+        return {group: self.select(rows) for group, rows in group_rows(by, self.truths, self.predictions).items()}
+
+    def summary(self) -> dict[str, RegionShare]:
+        """Average each region's share and area over the samples where the share is defined."""
+        return {name: self._summarise(name) for name in self.shares}
+
+    def dominant(self) -> list[str | None]:
+        """Name for each sample the region that holds most evidence for its size; None where nothing is defined.
+
+        Regions are compared by their chance-corrected share, so that a large background does not win by its size.
+        A sample whose evidence prefers no region to chance has none.
+        """
+        return [
+            dominant({name: (self.shares[name][i], self.areas[name][i]) for name in self.shares})
+            for i in range(len(self))
+        ]
+
+    def _summarise(self, name: str) -> RegionShare:
+        mean: Summary = summarise(self.shares[name])
+        areas = [a for s, a in zip(self.shares[name], self.areas[name], strict=True) if s is not None and a is not None]
+        return RegionShare(mean.mean, mean.low, mean.high, fmean(areas) if areas else None, mean.n, mean.undefined)
+
+
+def group_rows(by: By, truths: Sequence[str | None], predictions: Sequence[str | None]) -> dict[Group, list[int]]:
+    """Return the rows of each true label, or of each (truth, prediction), in the order of first sight."""
+    rows: dict[Group, list[int]] = defaultdict(list)
+    for i, (truth, prediction) in enumerate(zip(truths, predictions, strict=True)):
+        rows[truth if by == "class" else (truth, prediction)].append(i)
+    return dict(rows)
+
+
+def chance_corrected(share: float | None, area: float | None) -> float | None:
+    """Return ``(share − area) / (1 − area)``: 0 at chance, 1 for all evidence; None if undefined or all is region."""
+    return None if share is None or area is None or area >= 1 else (share - area) / (1 - area)
+
+
+def dominant(regions: Mapping[str, tuple[float | None, float | None]]) -> str | None:
+    """Name the region whose ``(share, area)`` lies highest above chance; None if none lies above it."""
+    corrected = {name: chance_corrected(share, area) for name, (share, area) in regions.items()}
+    above = {name: value for name, value in corrected.items() if value is not None and value > 1e-9}
+    return max(above, key=lambda name: above[name]) if above else None

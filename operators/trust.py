@@ -1,0 +1,70 @@
+"""Check whether the maps of a run may be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+import fiftyone_saliency as fos
+from fiftyone_saliency.api.models import load_registered
+
+from . import _forms
+
+_MARKS = {True: "✓", False: "✗", None: "–"}
+
+
+class CheckTrust(foo.Operator):
+    """Check a run's maps on a few samples and keep the verdict with the run."""
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        """What FiftyOne shows of the operator."""
+        return foo.OperatorConfig(
+            name="check_trust",
+            label="Saliency: check trust",
+            description="Do the maps show what the model has learnt? Check them before concluding anything from them",
+            icon="verified",
+            dynamic=True,
+            execute_as_generator=True,
+            allow_delegated_execution=True,
+            risk_level=types.RiskLevel.MEDIUM,
+        )
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """Build the form."""
+        inputs = types.Object()
+        ctx.target_view()
+        _forms.choose_model(inputs)
+        runs = {run.field: run for run in fos.list_runs(ctx.dataset)}
+        field = _forms.choose(inputs, "run", list(runs), "Heatmap field", "Choose the model that computed its maps")
+        if not runs:
+            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        run = runs.get(ctx.params.get("run") or next(iter(runs), ""))
+        if run is not None:
+            inputs.md(_describe(run), name="verdict")
+        inputs.int("count", label="Samples", description="Drawn at random", default=32, min=1, required=True)
+        return _forms.form(inputs, "Check trust", "The verdict stays with the run")
+
+    def execute(self, ctx: Any) -> Iterator[Any]:
+        """Check, with a progress bar."""
+
+        def verb(progress: Any) -> str:
+            params = ctx.params
+            # A form names a registered model: never a file, an architecture or a hub.
+            model, count = load_registered(params["model"]), params.get("count") or 32
+            trust = fos.check_trust(ctx.target_view(), model, params["run"], count=count, progress=progress)
+            return "The maps pass" if trust.passed else "The maps do not pass: " + " ".join(trust.reasons)
+
+        yield from _forms.with_progress(ctx, "Checking the maps", verb)
+
+
+def _describe(run: Any) -> str:
+    """Return a run's model and what was found about its maps so far, as Markdown."""
+    head = f"Computed by `{run.model_name or '-'}` with `{run.request.method}`"
+    if run.trust is None:
+        return f"{head}; not checked yet."
+    checks = (f"- {_MARKS[check.passed]} **{check.name}**: {check.reason}" for check in run.trust.checks)
+    return "\n".join([head + f"; it **{'passed' if run.trust.passed else 'did not pass'}**:", "", *checks])

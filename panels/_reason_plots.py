@@ -1,0 +1,211 @@
+"""The matrix of reasons and the evidence by class as Plotly figures: pure functions from numbers to dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone_saliency.core.colours import RIGHT, WRONG, region_colours
+from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show, shown_labels
+from fiftyone_saliency.core.evidence import RegionShare
+from fiftyone_saliency.core.reasons import Reason, Reasons
+
+from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, layout_of, percent, unique_names
+
+_DIM = "#5d6470"
+_RIGHTNESS = [[0, WRONG], [0.5, "#8a7560"], [1, RIGHT]]
+
+
+def region_figure(
+    reasons: Reasons, counts: ConfusionCounts, errors_only: bool = False, chosen: Pair | None = None
+) -> Figure:
+    """Draw the matrix with each cell in the colour of its dominant region, the fuller the higher its share.
+
+    Args:
+        reasons: what was measured.
+        counts: the confusion counts of the same samples, which say what rows and columns there are.
+        errors_only: whether the diagonal is left blank.
+        chosen: the cell that is framed.
+    """
+    regions = reasons.regions
+    colours = region_colours(regions, reasons.right_regions)
+    # One trace for all regions: each has its own stretch of the colour scale.
+    scale: list[list[Any]] = []
+    for i, name in enumerate(regions):
+        scale += [[i / len(regions), _DIM], [(i + 0.9999) / len(regions), colours[name]]]
+    scale = [*scale[:-1], [1, scale[-1][1]]] if scale else [[0, _DIM], [1, _DIM]]
+
+    def value(cell: Reason) -> float | None:
+        share = None if cell.dominant is None else cell.shares[cell.dominant].mean
+        if cell.dominant is None or share is None:
+            return None
+        return regions.index(cell.dominant) + min(share, 0.9998)
+
+    def text(cell: Reason) -> str:
+        share = None if cell.dominant is None else cell.shares[cell.dominant].mean
+        return "" if share is None else f"{cell.dominant}<br>{share:.0%}"
+
+    return _matrix(reasons, counts, errors_only, chosen, (value, text, scale, len(regions) or 1))
+
+
+def rightness_figure(
+    reasons: Reasons, counts: ConfusionCounts, errors_only: bool = False, chosen: Pair | None = None
+) -> Figure:
+    """Draw the matrix with each cell in the share of its samples whose reason is right: orange none, green all."""
+
+    def value(cell: Reason) -> float | None:
+        return None if cell.right is None else cell.right.mean
+
+    def text(cell: Reason) -> str:
+        mean = value(cell)
+        return "" if mean is None else percent(mean)
+
+    return _matrix(reasons, counts, errors_only, chosen, (value, text, _RIGHTNESS, 1))
+
+
+def class_figure(reasons: Reasons, limit: int = 30) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Draw one bar per true class, stacked by region; a mark stands where each border would be by chance.
+
+    Returns:
+        Plotly traces (one per region, then the marks) and layout; the classes with most evidence outside the right
+        regions stand on top, at most ``limit`` of them.
+    """
+    colours = region_colours(reasons.regions, reasons.right_regions)
+    rows = [(label, reason) for label, reason in reasons.classes.items() if reason.n]
+    rows.sort(key=lambda row: (_right_share(reasons, row[1]), show(row[0])))
+    # Plotly draws upwards.
+    rows = rows[:limit][::-1]
+    names = unique_names([label for label, _ in rows])
+    traces = [
+        _bars(name, names, [reason.shares[name] for _, reason in rows], colours[name]) for name in reasons.regions
+    ]
+    marks_x, marks_y = [], []
+    for name, (_, reason) in zip(names, rows, strict=True):
+        border = 0.0
+        for region in reasons.regions[:-1]:
+            border += reason.shares[region].area or 0.0
+            marks_x.append(border)
+            marks_y.append(name)
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "chance",
+            "x": marks_x,
+            "y": marks_y,
+            "marker": {"symbol": "line-ns", "size": 16, "line": {"width": 2, "color": "#ffffff"}},
+            "hovertemplate": "by chance %{x:.0%}<extra></extra>",
+        }
+    )
+    return traces, _class_layout(names)
+
+
+def describe(reason: Reason) -> str:
+    """Return the numbers of a cell or class in one line of markdown: share, interval, area and n of each region."""
+    parts = []
+    for name, share in sorted(reason.shares.items(), key=lambda item: -(item[1].mean or 0)):
+        if share.mean is not None:
+            parts.append(f"**{name}** {share.mean:.0%}{_interval(share)} of {share.area or 0:.0%} area")
+    if not parts:
+        return "no evidence in any region"
+    undefined = reason.count - reason.n
+    text = " · ".join(parts) + f" (n = {reason.n}" + (f", {undefined} undefined)" if undefined else ")")
+    if reason.right is not None and reason.right.mean is not None:
+        text += f" · right reason **{reason.right.mean:.0%}**"
+    return text
+
+
+def _matrix(
+    reasons: Reasons, counts: ConfusionCounts, errors_only: bool, chosen: Pair | None, look: tuple[Any, Any, Any, float]
+) -> Figure:
+    value, text, scale, top = look
+    labels = shown_labels(counts, MOST_LABELS)
+    names = unique_names(labels)
+    cells = [[reasons.cells.get((truth, prediction)) for prediction in labels] for truth in labels]
+    drawn = [
+        [cell if not (errors_only and r == c) else None for c, cell in enumerate(row)] for r, row in enumerate(cells)
+    ]
+    trace = {
+        "type": "heatmap",
+        "name": "reasons",
+        "z": [[None if cell is None else value(cell) for cell in row] for row in drawn],
+        "x": names,
+        "y": names,
+        "zmin": 0,
+        "zmax": top,
+        "colorscale": scale,
+        "showscale": False,
+        "hoverongaps": False,
+        "xgap": 1,
+        "ygap": 1,
+        "text": [["" if cell is None else text(cell) for cell in row] for row in drawn],
+        "texttemplate": "%{text}" if len(names) <= TEXT_UP_TO // 2 else "",
+        "textfont": {"size": 12 if len(names) <= 6 else 10, "color": "#ffffff"},
+        "customdata": [["" if cell is None else _hover(cell) for cell in row] for row in drawn],
+        "hovertemplate": "%{customdata}<br>truth %{y}<br>predicted %{x}<extra></extra>",
+    }
+    position = None
+    if chosen is not None and all(label in labels for label in chosen):
+        position = labels.index(chosen[0]), labels.index(chosen[1])
+    # Two traces always, for the App keeps the second one of before where only one is sent.
+    nothing = {"type": "heatmap", "z": [[None] * len(names)] * len(names), "x": names, "y": names, "showscale": False}
+    return Figure([trace, nothing], layout_of(names, position), labels, len(counts.labels) - len(labels))
+
+
+def _hover(cell: Reason) -> str:
+    lines = [f"<b>{cell.count} samples</b>"]
+    for name, share in sorted(cell.shares.items(), key=lambda item: -(item[1].mean or 0)):
+        if share.mean is not None:
+            lines.append(f"{name} {share.mean:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}")
+    if cell.right is not None and cell.right.mean is not None:
+        interval = "" if cell.right.low is None else f" [{cell.right.low:.0%}, {cell.right.high:.0%}]"
+        lines.append(f"right reason {cell.right.mean:.0%}{interval}")
+    return "<br>".join(lines)
+
+
+def _interval(share: RegionShare) -> str:
+    return "" if share.low is None else f" [{share.low:.0%}, {share.high:.0%}]"
+
+
+def _right_share(reasons: Reasons, reason: Reason) -> float:
+    wanted = reasons.right_regions or reasons.regions[:1]
+    return sum(reason.shares[name].mean or 0.0 for name in wanted if name in reason.shares)
+
+
+def _bars(name: str, classes: list[str], shares: list[RegionShare], colour: str) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "x": [share.mean or 0.0 for share in shares],
+        "y": classes,
+        "marker": {"color": colour},
+        "customdata": [
+            f"{share.mean or 0:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}" for share in shares
+        ],
+        "hovertemplate": f"<b>%{{y}}</b><br>{name} %{{customdata}}<extra></extra>",
+    }
+
+
+def _class_layout(names: list[str]) -> dict[str, Any]:
+    longest = max((len(name) for name in names), default=1)
+    axis = {"tickfont": {"size": 12, "color": INK}, "showgrid": False, "zeroline": False, "fixedrange": True}
+    return {
+        "barmode": "stack",
+        "bargap": 0.25,
+        "height": 96 + 26 * max(1, len(names)),
+        "margin": {"l": 24 + int(min(longest, 28) * 7), "r": 16, "t": 34, "b": 40},
+        "xaxis": axis | {"tickformat": ".0%", "title": {"text": "share of the evidence", "font": {"color": INK}}},
+        "yaxis": axis | {"type": "category"},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "font": {"color": INK},
+            "traceorder": "normal",
+        },
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12},
+        "hoverlabel": {"align": "left"},
+    }
