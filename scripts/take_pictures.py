@@ -23,8 +23,7 @@ def main() -> None:
     if not fo.dataset_exists(story.DATASET):
         story.tell(folder / "professions")
     dataset = fo.load_dataset(story.DATASET)
-    table = {"before": story.measure(dataset, "saliency"), "after": story.measure(dataset, "saliency_after")}
-    _write_table(REPOSITORY / "README.md", story.show(table))
+    _write_table(REPOSITORY / "README.md", story.show(story.results(dataset)))
     PICTURES.mkdir(parents=True, exist_ok=True)
     with serve(folder) as url, chromium() as browser:
         _panel_and_modal(browser, url, dataset)
@@ -78,7 +77,7 @@ def _before_and_after(browser: Any, url: str, dataset: Any) -> None:
 def _write_table(readme: Path, table: str) -> None:
     """Put the table between the fences that open the README's story."""
     text = readme.read_text(encoding="utf-8")
-    renewed = re.sub(r"(uniform:\n```\n).*?(\n```)", lambda m: m[1] + table.strip("\n") + m[2], text, flags=re.DOTALL)
+    renewed = re.sub(r"(does not:\n```\n).*?(\n```)", lambda m: m[1] + table.strip("\n") + m[2], text, flags=re.DOTALL)
     readme.write_text(renewed, encoding="utf-8")
 
 

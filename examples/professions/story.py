@@ -1,7 +1,8 @@
 """The professions story: an accurate model that looked at heads, and what it took to make it look at uniforms.
 
 Train on pictures where each profession has its own head, see in the confusion matrix and the maps what the model
-learned, tag its mistakes, export them, add what was missing, train again, compare.
+learned, measure it, tag its mistakes, export them, add what was missing, train again, and judge whether that fixed it.
+A control does the same with pictures that add nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from examples.professions import network, pictures
 
 DATASET = "professions"
 TAG = "enrich"
-Table = dict[str, dict[str, float | None]]
+RIGHT = ["uniform"]
+STATES = ("before", "after", "control")
+Table = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Bed:
         shuffled: Test pictures whose heads tell nothing.
         pool: Pictures from the field, heads shuffled: where the mistakes are found.
         varied: Newly drawn, with heads that were never seen: what enrichment adds.
+        same: More pictures of the first kind: what a wrong enrichment adds.
     """
 
     biased: list[pictures.Row]
@@ -49,10 +53,11 @@ class Bed:
     shuffled: list[pictures.Row]
     pool: list[pictures.Row]
     varied: list[pictures.Row]
+    same: list[pictures.Row]
 
 
 def tell(folder: Path) -> tuple[fo.Dataset, Table]:
-    """Tell the whole story; return its dataset and the table of before and after."""
+    """Tell the whole story; return its dataset and the table of before, after and the control."""
     print("1. Draw the pictures")
     bed = draw(folder)
     dataset = build_dataset(bed)
@@ -61,21 +66,47 @@ def tell(folder: Path) -> tuple[fo.Dataset, Table]:
     train(folder / "before.pt", bed.biased)
     explain(dataset, folder / "before.pt", "predictions", "saliency", "before")
 
-    print("3. Open the matrix of the pool, save its cells of mistakes, tag and export them")
+    test = dataset.match_tags("shuffled")
+
+    print("3. Ask for the reasons, on pictures whose heads tell nothing")
+    print(_indented(fos.reasons(test, regions="regions", right=RIGHT)))
+    model = fos.load_model("professions-before")
+    print(_indented(fos.check_trust(test, model, progress=False)))
+    for region in ("head", "uniform"):
+        hidden = fos.hide_region(test, model, "regions", region, batch_size=64, progress=False)
+        print(f"   {region} hidden, answers that change: {hidden.flips}; as much elsewhere: {hidden.control_flips}")
+
+    print("4. Open the matrix of the pool, save its cells of mistakes, plan, tag and export them")
     pool = dataset.match_tags("pool")
     matrix = fos.confusion(pool, "predictions")
     print(f"   {matrix}")
     names = fos.save_cell_views(pool, matrix, only="errors", min_count=5)
+    print(_indented(fos.plan_enrichment(pool, regions="regions", right=RIGHT), most=8))
     mistakes = [cell for cell in matrix.cells.values() if cell.is_error]
     tagged = sum(fos.tag_cell(cell, TAG) for cell in mistakes)
     exported = export(pool, folder / "retraining")
     print(f"   {len(names)} cells saved as views, {tagged} samples tagged and exported to {folder / 'retraining'}")
 
-    print("4. Train again, with the mistakes and newly drawn heads added; look again")
+    print("5. Train again, with the mistakes and newly drawn heads added; look again")
     train(folder / "after.pt", [*bed.biased, *exported, *bed.varied])
     explain(dataset, folder / "after.pt", "predictions_after", "saliency_after", "after")
+    print(_indented(compare(dataset, "saliency_after").verdict))
+
+    print("6. The control: train again with as many more pictures of the first kind")
+    train(folder / "control.pt", [*bed.biased, *bed.same])
+    explain(dataset, folder / "control.pt", "predictions_control", "saliency_control", "control")
+    print(_indented(compare(dataset, "saliency_control").verdict))
     fos.show_heatmaps(dataset, fields=["saliency"], labels=["ground_truth", "predictions"])
-    return dataset, {"before": measure(dataset, "saliency"), "after": measure(dataset, "saliency_after")}
+    return dataset, results(dataset)
+
+
+def results(dataset: fo.Dataset) -> Table:
+    """Measure the first model and the two that came after it, and judge those."""
+    return {
+        "before": measure(dataset, "saliency"),
+        "after": measure(dataset, "saliency_after") | _words(dataset, "saliency_after"),
+        "control": measure(dataset, "saliency_control") | _words(dataset, "saliency_control"),
+    }
 
 
 def draw(folder: Path) -> Bed:
@@ -87,6 +118,7 @@ def draw(folder: Path) -> Bed:
         shuffled=pictures.write(folder / "shuffled", 400, bias=0.0, seed=4),
         pool=pictures.write(folder / "pool", 1200, bias=0.0, seed=5),
         varied=pictures.write(folder / "varied", 800, bias=0.0, seed=6, heads=every_head),
+        same=pictures.write(folder / "same", 1600, bias=1.0, seed=7),
     )
 
 
@@ -132,6 +164,12 @@ def export(pool: Any, folder: Path) -> list[Example]:
     return examples
 
 
+def compare(dataset: fo.Dataset, after: str) -> Any:
+    """Compare a retrained model with the first one, on the pictures whose heads tell nothing."""
+    test = dataset.match_tags("shuffled")
+    return fos.compare_runs(test, "saliency", after, regions="regions", should_fall=["head"], should_rise=["uniform"])
+
+
 def measure(dataset: fo.Dataset, field: str) -> dict[str, float | None]:
     """Measure accuracy and the shares of evidence of one model, on the test pictures."""
     pred_field = fos.load_run(dataset, field).request.pred_field
@@ -151,14 +189,29 @@ def show(table: Table) -> str:
         ("evidence on the uniform", "share_uniform"),
         ("evidence on the background", "share_background"),
     )
-    lines = ["", f"{'':<34}{'before':>8}{'after':>8}{'area':>8}"]
+    lines = ["", f"{'':<34}" + "".join(f"{state:>10}" for state in (*STATES, "area"))]
     for title, key in rows:
         area = table["before"].get(key.replace("share_", "area_")) if key.startswith("share_") else None
-        lines.append(f"{title:<34}" + "".join(_cell(v) for v in (table["before"][key], table["after"][key], area)))
-    heads = [_ratio(table[state]["share_head"], table[state]["share_uniform"]) for state in ("before", "after")]
+        lines.append(f"{title:<34}" + "".join(_cell(v) for v in (*(table[state][key] for state in STATES), area)))
+    heads = [_ratio(table[state]["share_head"], table[state]["share_uniform"]) for state in STATES]
     lines.append(f"{'head / (head + uniform)':<34}" + "".join(_cell(v) for v in heads))
-    lines += ["", "Area is the share of the picture: what a map without preference would score.", ""]
-    return "\n".join(lines)
+    lines += ["", "Area is the share of the picture: what a map without preference would score."]
+    for state, what in (("after", "enriched with other heads"), ("control", "more of the same pictures")):
+        found = table[state]
+        lines.append(f"{what}: {found['verdict']} (reason {found['reason']}, accuracy {found['accuracy']})")
+    return "\n".join([*lines, ""])
+
+
+def _words(dataset: fo.Dataset, after: str) -> dict[str, str | None]:
+    verdict = compare(dataset, after).verdict
+    axes = {"reason": verdict.reason, "accuracy": verdict.accuracy}
+    return {"verdict": verdict.word} | {name: None if axis is None else axis.word for name, axis in axes.items()}
+
+
+def _indented(text: object, most: int | None = None) -> str:
+    lines = str(text).splitlines()
+    hidden = len(lines[most:]) if most else 0
+    return "\n".join([f"   {line}" for line in lines[:most]] + [f"   … and {hidden} more lines"] * bool(hidden))
 
 
 def _sample(row: pictures.Row, tag: str) -> fo.Sample:
@@ -176,4 +229,4 @@ def _ratio(part: float | None, rest: float | None) -> float | None:
 
 
 def _cell(value: float | None) -> str:
-    return f"{'':>8}" if value is None else f"{value:>8.3f}"
+    return f"{'':>10}" if value is None else f"{value:>10.3f}"

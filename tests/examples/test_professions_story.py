@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_biased_model_looks_at_heads_and_the_enriched_one_at_uniforms(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
     table = tmp_path / "table.json"
@@ -31,7 +31,7 @@ def test_biased_model_looks_at_heads_and_the_enriched_one_at_uniforms(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    before, after = (json.loads(table.read_text())[state] for state in ("before", "after"))
+    before, after, control = (json.loads(table.read_text())[state] for state in ("before", "after", "control"))
     ratio = [state["share_head"] / (state["share_head"] + state["share_uniform"]) for state in (before, after)]
     assert before["accuracy_paired"] > 0.95
     assert before["accuracy_shuffled"] < 0.4
@@ -39,6 +39,9 @@ def test_biased_model_looks_at_heads_and_the_enriched_one_at_uniforms(tmp_path):
     assert after["accuracy_paired"] > 0.9
     assert after["accuracy_shuffled"] > 0.9
     assert ratio[1] < 0.4
-    for state in (before, after):
+    assert (after["verdict"], after["reason"], after["accuracy"]) == ("fixed", "fixed", "fixed")
+    assert control["verdict"] in ("unchanged", "moved, not proven", "worse")
+    assert control["accuracy_shuffled"] < 0.4
+    for state in (before, after, control):
         assert state["share_head"] + state["share_uniform"] + state["share_background"] == pytest.approx(1)
     assert "evidence on the background" in done.stdout
