@@ -191,6 +191,7 @@ def _class_layout(names: list[str]) -> dict[str, Any]:
     axis = {"tickfont": {"size": 12, "color": INK}, "showgrid": False, "zeroline": False, "fixedrange": True}
     return {
         "barmode": "stack",
+        "showlegend": True,
         "bargap": 0.25,
         "height": 96 + 26 * max(1, len(names)),
         "margin": {"l": 24 + int(min(longest, 28) * 7), "r": 16, "t": 34, "b": 40},

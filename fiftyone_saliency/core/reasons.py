@@ -72,7 +72,10 @@ class Reasons:
 
     @property
     def right_for_wrong_reason(self) -> list[str]:
-        """Ids of the samples with a right prediction whose evidence lies mostly in a region that is not right."""
+        """Ids of the samples with a right prediction whose evidence lies mostly in a region that is not right.
+
+        Empty where no right regions were named.
+        """
         return self._ids(correct=True, right=False)
 
     @property
@@ -120,6 +123,8 @@ class Reasons:
         return "\n".join(lines)
 
     def _ids(self, correct: bool, right: bool) -> list[str]:
+        if not self.right_regions:
+            return []
         e = self.evidence
         rows = zip(e.ids, e.truths, e.predictions, e.dominant(), strict=True)
         return [

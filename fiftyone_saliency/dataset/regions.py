@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import fiftyone as fo
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fiftyone_saliency.core.evidence import Evidence, Group, RegionShare
 from fiftyone_saliency.core.regions import Regions, Weights
@@ -211,7 +212,8 @@ def _read(
     """Yield what `load` makes of each sample's id and values, in order; threads read files a little ahead."""
 
     def loaded() -> Iterator[_T]:
-        with ThreadPoolExecutor(THREADS) as pool:
+        # Products of small matrices: NumPy's own helper threads would only wait for each other beside ours.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
             ahead: deque[Any] = deque()
             for group in _groups(samples, paths):
                 ahead.append(pool.submit(lambda rows: [load(row) for row in rows], group))

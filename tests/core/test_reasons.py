@@ -64,6 +64,10 @@ def test_predictions_can_be_right_for_the_wrong_reason_and_wrong_for_the_right_o
     assert reasons.overall.right.mean == pytest.approx(2 / 4)
 
 
+def test_no_reason_is_wrong_where_no_region_was_named_right(evidence):
+    assert find_reasons(evidence).right_for_wrong_reason == []
+
+
 def test_the_worst_cells_come_first(evidence):
     assert find_reasons(evidence, ["uniform"]).worst_cells() == [("cook", "cook")]
     # Without right regions the cells of mistakes count, the larger first; a missing label is one.
