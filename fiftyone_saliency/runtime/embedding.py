@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.embeddings import Part
-from fiftyone_saliency.core.maps import place
+from fiftyone_saliency.core.frames import to_input
 from fiftyone_saliency.core.types import Failure, Placement
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.forward import record
@@ -100,10 +100,7 @@ def _weights(
     """Return by part the weight of each cell of the layer's grid (h, w), adding up to 1."""
     weights: dict[Part, NDArray[np.float32]] = {"image": np.ones((size[0], size[1]), np.float32)}
     if saliency is not None:
-        # Seen from the network's input, the whole image lies like this.
-        p = placement
-        image = Placement(-p.x / p.width, -p.y / p.height, 1 / p.width, 1 / p.height)
-        evidence = place(np.maximum(saliency, 0), image, (size[0], size[1]))
+        evidence = to_input(np.maximum(saliency, 0), placement, (size[0], size[1]))
         if evidence.any():
             weights |= {"salient": evidence, "rest": 1 - evidence / evidence.max()}
     return {part: own / own.sum() for part, own in weights.items() if own.sum() > 0}

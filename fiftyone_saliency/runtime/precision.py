@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fiftyone_saliency.core.types import PRECISIONS, Precision, SaliencyMap
+from fiftyone_saliency.metrics.rank_correlation import rank_correlation
 from fiftyone_saliency.runtime.loading import LoadedImage
 from fiftyone_saliency.runtime.worker import Explainer
 
@@ -62,7 +63,7 @@ def choose_precision(explainer: Explainer, images: Sequence[LoadedImage]) -> Cho
     shared = [(narrow[key].values, wide[key].values) for key in wide.keys() & narrow.keys()]
     if len(narrow) < len(wide) or not shared:
         return Choice("float32", "there are no maps to compare")
-    correlation = float(np.mean([_rank_correlation(*pair) for pair in shared]))
+    correlation = float(np.mean([_likeness(*pair) for pair in shared]))
     precision: Precision = "bfloat16" if correlation >= MIN_CORRELATION else "float32"
     return Choice(
         precision, f"bfloat16 is {speedup:.2f} times as fast, rank correlation with float32 {correlation:.4f}"
@@ -79,11 +80,7 @@ def _timed_maps(explainer: Explainer, images: Sequence[LoadedImage]) -> tuple[di
     return {entry.sample_id: entry for entry in maps}, time.perf_counter() - start
 
 
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Spearman's rank correlation; two flat maps are alike."""
-    from scipy.stats import rankdata
-
-    flat = [bool(np.ptp(values) == 0) for values in (one, other)]
-    if any(flat):
-        return float(all(flat))
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+def _likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the rank correlation of two maps; two flat ones are alike, a flat one and another are not."""
+    correlation = rank_correlation(one, other)
+    return float(np.ptp(one) == np.ptp(other) == 0) if correlation is None else correlation
