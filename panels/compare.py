@@ -10,8 +10,9 @@ import fiftyone.operators as foo
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.compare import comparable_runs, region_names
-from fiftyone_saliency.api.display import HEATMAP_COLOUR, color_scheme
+from fiftyone_saliency.api.display import color_scheme
 from fiftyone_saliency.api.side_by_side import pairs_url
+from fiftyone_saliency.core.colours import HEATMAP
 from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.dataset.outcomes import LabelPair
 
@@ -140,7 +141,7 @@ def _show(ctx: Any, view: Any) -> None:
     ctx.ops.set_view(view=view)
     ctx.ops.set_active_fields([*ctx.panel.state.fields, before, after])
     scheme = color_scheme([before, after])
-    colours = {before: HEATMAP_COLOUR, after: AFTER_COLOUR}
+    colours = {before: HEATMAP, after: AFTER_COLOUR}
     fields = [{"path": path, "fieldColor": colour} for path, colour in colours.items()]
     ctx.trigger("set_color_scheme", {"color_by": scheme.color_by, "opacity": scheme.opacity, "fields": fields})
 

@@ -7,23 +7,18 @@ import io
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
-from fiftyone_saliency.api.display import HEATMAP_COLOUR
 from fiftyone_saliency.core.errors import ImageError
-from fiftyone_saliency.core.maps import DRAWN_QUANTILE
+from fiftyone_saliency.core.overlay import overlay
 from fiftyone_saliency.dataset.store import read_map
 from fiftyone_saliency.runtime.loading import read_image
 
 SIDE = 176
 BUDGET = 4_000_000
 _QUALITY = 82
-_OPACITY = 0.85
-# Under a map the picture is grey and pale, so that a warm region is evidence and never the picture's own colour.
-_PALE = 0.35
 
 
 class Album:
@@ -71,20 +66,8 @@ def draw_samples(album: Album, samples: Any, field: str, ids: Sequence[str]) -> 
             continue
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         values = None if sample[field] is None else read_map(sample[field])
-        drawn = [] if values is None else [(("map", sample.id), _overlay(image, values))]
+        drawn = [] if values is None else [(("map", sample.id), Image.fromarray(overlay(np.asarray(image), values)))]
         album.add(sample.id, (("image", sample.id), image), *drawn)
-
-
-def _overlay(image: Image.Image, values: NDArray[np.float32]) -> Image.Image:
-    """Lay the positive part of a map over an image, as the App does: strength is opacity of one colour."""
-    pale = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, "white"), _PALE)
-    evidence = np.maximum(values, 0)
-    above = evidence[evidence > 0]
-    # One extreme pixel must not fade all others.
-    top = float(np.quantile(above, DRAWN_QUANTILE)) if above.size else 1.0
-    opacity = np.clip(cv2.resize(evidence, image.size, interpolation=cv2.INTER_LINEAR) / top, 0, 1) * _OPACITY
-    ground, colour = np.asarray(pale, np.float32), np.array(ImageColor.getrgb(HEATMAP_COLOUR), np.float32)
-    return Image.fromarray(np.rint(ground + (colour - ground) * opacity[..., None]).astype(np.uint8))
 
 
 def _url(picture: Image.Image | NDArray[np.uint8]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_saliency.core.colours import HEATMAP
 from fiftyone_saliency.dataset.fields import dataset_of, fields_of, require_field
 
 
@@ -42,8 +43,5 @@ def color_scheme(fields: Sequence[str]) -> fo.ColorScheme:
     return fo.ColorScheme(
         color_by="field",
         opacity=0.75,
-        fields=[{"path": name, "fieldColor": HEATMAP_COLOUR} for name in fields],
+        fields=[{"path": name, "fieldColor": HEATMAP} for name in fields],
     )
-
-
-HEATMAP_COLOUR = "#ff3b1f"

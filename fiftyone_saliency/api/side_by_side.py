@@ -13,18 +13,14 @@ from typing import Any
 import cv2
 import fiftyone as fo
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
-from fiftyone_saliency.api.display import HEATMAP_COLOUR
 from fiftyone_saliency.core.checks import check_int
 from fiftyone_saliency.core.maps import LEVELS, drawn_range
+from fiftyone_saliency.core.overlay import overlay
 from fiftyone_saliency.dataset.fields import require_field, require_samples
 from fiftyone_saliency.dataset.store import read_map
 
-_OPACITY = 0.85
-# Under a map the picture is grey and pale, so that a warm place is evidence and never the picture's own colour.
-_PALE = 0.35
 _GAP = 4
 _QUALITY = 85
 _SCALE = ("vmin", "vmax", "sign")
@@ -89,7 +85,10 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
     drawn = [None if h is None else _drawn(h.map_path, *(h[name] for name in _SCALE)) for h in heatmaps]
     top = max((one.high for one in drawn if one is not None), default=0.0)
     maps = [None if h is None else read_map(h) for h in heatmaps]
-    parts = [image, *(image if m is None or top <= 0 else _overlay(image, m, top) for m in maps)]
+    parts = [
+        image,
+        *(image if m is None or top <= 0 else Image.fromarray(overlay(np.asarray(image), m, top)) for m in maps),
+    ]
     picture = Image.new("RGB", (3 * image.width + 2 * _GAP, image.height), "white")
     for i, part in enumerate(parts):
         picture.paste(part, (i * (image.width + _GAP), 0))
@@ -148,11 +147,3 @@ def _drawn(path: str | None, vmin: float | None, vmax: float | None, sign: Any) 
 def _widest(drawn: Iterable[_Drawn]) -> tuple[float, float]:
     ends = [(one.low, one.high) for one in drawn]
     return min(low for low, _ in ends), max(high for _, high in ends)
-
-
-def _overlay(image: Image.Image, values: NDArray[np.float32], top: float) -> Image.Image:
-    opacity = np.clip(cv2.resize(values, image.size, interpolation=cv2.INTER_LINEAR) / top, 0, 1) * _OPACITY
-    pale = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, "white"), _PALE)
-    ground = np.asarray(pale, np.float32)
-    colour = np.array(ImageColor.getrgb(HEATMAP_COLOUR), np.float32)
-    return Image.fromarray(np.rint(ground + (colour - ground) * opacity[..., None]).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""The colours that regions, right answers and mistakes have in every drawing."""
+"""The colours that heatmaps, regions, right answers and mistakes have in every drawing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import cycle
 
 from fiftyone_saliency.core.regions import BACKGROUND
 
+HEATMAP = "#ff3b1f"
 RIGHT = "#128a78"
 WRONG = "#d8480f"
 # Dark enough for white digits. Right regions are green as right answers are, others warm; where nothing was said

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fiftyone_saliency.core.clustering import distribution
-from fiftyone_saliency.core.maps import COARSE_SIZE, DRAWN_QUANTILE
+from fiftyone_saliency.core.maps import COARSE_SIZE
+from fiftyone_saliency.core.overlay import overlay
 from fiftyone_saliency.dataset.regions import iterate_maps
 
 # Maps and images are added up in a square, whatever their shapes: only the sums are in memory, and a few images.
 _MAP_SIDE = COARSE_SIZE
 _IMAGE_SIDE = 2 * COARSE_SIZE
 _CHUNK = 64
-_COLOUR = (255, 59, 31)
-_OPACITY = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +51,9 @@ class MeanMap:
         The image is drawn grey, so that whatever has a colour is evidence.
 
         Returns:
-            uint8 (H, W, 3), RGB. The opacity is full at the 99.5 % quantile of the map.
+            uint8 (H, W, 3), RGB. See `core.overlay.overlay`.
         """
-        top = float(np.quantile(self.map, DRAWN_QUANTILE)) or 1.0
-        alpha = _OPACITY * np.clip(self.map / top, 0, 1)[:, :, None]
-        grey = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)[:, :, None]
-        return np.rint(grey * (1 - alpha) + np.array(_COLOUR) * alpha).astype(np.uint8)
+        return overlay(self.image, self.map, pale=0)
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file, in the format that the file's ending names."""
