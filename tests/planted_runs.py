@@ -13,7 +13,7 @@ from fiftyone_saliency.dataset.runs import SaliencyRun
 from fiftyone_saliency.dataset.store import HeatmapStore
 from tests.models_for_tests import add_pictures
 
-COUNT = 24
+COUNT = 40
 SIDES = {"regions": "regions", "should_fall": ["head"], "should_rise": ["uniform"]}
 
 

@@ -25,7 +25,7 @@ class Summary:
 
     Args:
         mean: mean of the defined values; None if there is none.
-        low: lower end of the 95 % bootstrap interval of the mean; None with fewer than two values.
+        low: lower end of the mean's 95 % interval; None with fewer than two values.
         high: its upper end.
         n: number of defined values.
         undefined: number of samples without a value.
@@ -75,7 +75,9 @@ class Difference:
 
 
 def summarise(values: Sequence[float | None], seed: int = SEED) -> Summary:
-    """Average the defined values, with a bootstrap interval.
+    """Average the defined values, with an interval: a bootstrap, or Wilson's where all values are 0 or 1.
+
+    Wilson's keeps its width where all samples agree: ten right answers of ten are no proof of 100 %.
 
     Args:
         values: one value per sample; None where the measure is undefined.
@@ -88,12 +90,15 @@ def summarise(values: Sequence[float | None], seed: int = SEED) -> Summary:
     References:
         Efron. Bootstrap Methods: Another Look at the Jackknife. Annals of Statistics 7(1), 1979.
         https://doi.org/10.1214/aos/1176344552
+        Wilson. Probable Inference, the Law of Succession, and Statistical Inference. JASA 22(158), 1927.
+        https://doi.org/10.1080/01621459.1927.10502953
     """
     defined = np.array([value for value in values if value is not None], np.float64)
     undefined = len(values) - len(defined)
     if not len(defined):
         return Summary(None, None, None, 0, undefined)
-    low, high = _interval(defined, seed)
+    share = bool(np.isin(defined, (0, 1)).all())
+    low, high = _wilson(defined) if share else _interval(defined, seed)
     return Summary(float(defined.mean()), low, high, len(defined), undefined)
 
 
@@ -176,6 +181,14 @@ def _interval(values: NDArray[np.float64], seed: int) -> tuple[float | None, flo
         means = rng.multinomial(len(values), sizes / len(values), DRAWS) @ centres / len(values)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def _wilson(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Return the ends of Wilson's score interval of a share."""
+    if len(values) < 2:
+        return None, None
+    found = _scipy_stats().binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _wilcoxon(change: NDArray[np.float64]) -> float | None:

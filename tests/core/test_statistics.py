@@ -43,7 +43,16 @@ def test_a_summary_is_plain_json():
 
 
 def test_zero_is_a_value_and_not_a_missing_one():
-    assert summarise([0.0, 0.0]) == Summary(0.0, 0.0, 0.0, 2, 0)
+    found = summarise([0.0, 0.0])
+    assert (found.mean, found.low, found.n, found.undefined) == (0.0, 0.0, 2, 0)
+
+
+def test_ten_of_ten_are_no_proof_of_all():
+    # Wilson's interval by hand: n / (n + z²) with z = 1.96.
+    found = summarise([1.0] * 10)
+    assert found.low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
+    assert found.high == 1.0
+    assert summarise([0.0] * 10).high == pytest.approx(1 - found.low)
 
 
 @pytest.mark.parametrize("count", [30, statistics._BINS + 500])

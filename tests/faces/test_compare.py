@@ -60,7 +60,7 @@ def test_operator_answers_with_the_verdict_and_stores_outcomes(stories, fo):
     assert result["verdict"] == "fixed"
     assert result["reason"].startswith("fixed: moved by +0.55")
     assert result["outcomes"] == f"{COUNT - 4} fixed, 0 broken, 4 still right, 0 still wrong"
-    assert "head 69.8% → 14.8%" in result["shares"], "70 and 15 % but for the uneven rest of 24 by 5"
+    assert "head 70.0% → 15.0%" in result["shares"]
     assert "not measured" in result["noise"]
     stories.reload()
     assert stories.count_values("became") == {"fixed": COUNT - 4, "still right": 4}
