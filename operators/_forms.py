@@ -11,6 +11,7 @@ import fiftyone as fo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
+from fiftyone_saliency.api.regions import region_choices
 from fiftyone_saliency.core.confusion import MISSING
 from fiftyone_saliency.core.errors import SaliencyError
 
@@ -18,12 +19,6 @@ from fiftyone_saliency.core.errors import SaliencyError
 def label_fields(ctx: Any, *kinds: type) -> list[str]:
     """Return the dataset's sample fields of the given label types."""
     return list(ctx.dataset.get_field_schema(embedded_doc_type=kinds)) if ctx.dataset is not None else []
-
-
-def region_choices(ctx: Any) -> list[str]:
-    """Return what can be measured: regions that the dataset defines, and label fields whose labels are regions."""
-    defined = [] if ctx.dataset is None else list(fos.list_regions(ctx.dataset))
-    return [*defined, *label_fields(ctx, fo.Segmentation, fo.Detections, fo.Polylines)]
 
 
 def choose(
@@ -63,6 +58,27 @@ def choose_labels(inputs: Any, ctx: Any) -> tuple[str | None, str | None]:
             refuse(prop, "The dataset has no Classification field.")
         chosen.append(ctx.params.get(name) or default)
     return chosen[0], chosen[1]
+
+
+def choose_regions(
+    inputs: Any, ctx: Any, description: str = "Labels, or regions of your own", required: bool = True
+) -> str | None:
+    """Add the list of regions and return what is chosen in it; None where there are none, or none is chosen."""
+    choices = [] if ctx.dataset is None else region_choices(ctx.dataset)
+    usual = "regions" if required else None
+    entry = choose(inputs, "regions", choices, "Regions", description, default=usual, required=required)
+    if required and not choices:
+        refuse(entry, "There are no regions yet. Start with “Saliency: define regions”.")
+    chosen = ctx.params.get("regions") or entry.default
+    return chosen if chosen in choices else None
+
+
+def choose_several(inputs: Any, name: str, values: Sequence[str], label: str, description: str = "") -> Any:
+    """Add a list to choose several values from."""
+    view = types.DropdownView(multiple=True)
+    for value in values:
+        view.add_choice(value, label=value)
+    return inputs.list(name, types.String(), label=label, description=description, view=view)
 
 
 def choose_model(inputs: Any) -> None:

@@ -9,7 +9,8 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import comparable_runs, region_names
+from fiftyone_saliency.api.compare import comparable_runs
+from fiftyone_saliency.api.regions import region_names
 
 from . import _forms
 
@@ -109,17 +110,12 @@ def _choose_runs(inputs: Any, ctx: Any) -> None:
 
 
 def _choose_regions(inputs: Any, ctx: Any) -> None:
-    choices = _forms.region_choices(ctx)
     about = "Labels or regions of your own; without them, accuracy is compared alone"
-    _forms.choose(inputs, "regions", choices, "Regions", about, required=False)
-    regions = ctx.params.get("regions")
-    if regions not in choices:
+    regions = _forms.choose_regions(inputs, ctx, about, required=False)
+    if regions is None:
         return
     names = region_names(ctx.target_view(), regions)
     for side, label in (("should_fall", "Share should fall"), ("should_rise", "Share should rise")):
-        view = types.DropdownView(multiple=True)
-        for name in names:
-            view.add_choice(name, label=name)
-        entry = inputs.list(side, types.String(), label=label, view=view)
+        entry = _forms.choose_several(inputs, side, names, label)
         if set(ctx.params.get("should_fall") or []) & set(ctx.params.get("should_rise") or []):
             _forms.refuse(entry, "A region can fall or rise, not both")

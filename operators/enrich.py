@@ -90,12 +90,10 @@ def arguments(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose_regions(inputs: Any, ctx: Any) -> None:
-    offered = _forms.region_choices(ctx)
-    regions = _forms.choose(inputs, "regions", offered, "Regions", "Labels, or regions of your own")
-    if not offered:
-        _forms.refuse(regions, "The dataset has no regions: boxes, polygons or masks, or regions that you define.")
+    regions = _forms.choose_regions(inputs, ctx)
+    if regions is None:
         return
-    names, free, problem = _names(ctx, ctx.params.get("regions") or offered[0])
+    names, free, problem = _names(ctx, regions)
     right = inputs.list(
         "right",
         types.String(),

@@ -100,9 +100,7 @@ def _choose_groups(inputs: Any, ctx: Any) -> None:
         if not maps:
             _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
     if by_reason or ctx.params.get("masks"):
-        regions = _forms.choose(inputs, "regions", _forms.region_choices(ctx), "Regions")
-        if not _forms.region_choices(ctx):
-            _forms.refuse(regions, "The dataset has no regions: boxes, polygons or masks, or regions that you define.")
+        _forms.choose_regions(inputs, ctx)
 
 
 def _check_folder(prop: Any, text: str | None) -> None:

@@ -10,8 +10,8 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import region_names
 from fiftyone_saliency.api.models import load_registered
+from fiftyone_saliency.api.regions import region_names
 
 from . import _forms
 
@@ -70,13 +70,10 @@ class HideRegion(foo.Operator):
 
 
 def _choose_region(inputs: Any, ctx: Any, samples: Any) -> None:
-    choices = _forms.region_choices(ctx)
-    regions = _forms.choose(inputs, "regions", choices, "Regions", "Labels, or regions of your own")
-    if not choices:
-        _forms.refuse(regions, "There are no regions yet. Start with “Saliency: define regions”.")
+    chosen = _forms.choose_regions(inputs, ctx)
+    if chosen is None:
         return
-    chosen = ctx.params.get("regions") or choices[0]
-    names = region_names(samples, chosen) if chosen in choices else []
+    names = region_names(samples, chosen)
     region = _forms.choose(inputs, "region", names, "Region")
     if ctx.params.get("region") not in (None, *names):
         _forms.refuse(region, f"One of {', '.join(names)}")

@@ -40,7 +40,7 @@ class MeasureMaps(foo.Operator):
         if not fields:
             _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
         what = "Labels or regions of your own; without them, only the map itself is measured"
-        _forms.choose(inputs, "regions", _forms.region_choices(ctx), "Regions", what, required=False)
+        _forms.choose_regions(inputs, ctx, what, required=False)
         offered = _offered(ctx.params)
         for info in offered.values():
             inputs.bool(info.name, label=info.title, description=info.summary, default=True)

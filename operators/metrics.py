@@ -49,7 +49,7 @@ class SaliencyMetric(foo.EvaluationMetric):
         inputs = types.Object()
         _forms.choose(inputs, "field", _forms.label_fields(ctx, fo.Heatmap), "Heatmap field", default="saliency")
         if fos.list_measures()[self.measure].needs_region:
-            _forms.choose(inputs, "regions", _forms.region_choices(ctx), "Regions")
+            _forms.choose_regions(inputs, ctx)
             inputs.str("region", label="Region", description="Name of the one region to measure", required=True)
         return types.Property(inputs)
 

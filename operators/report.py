@@ -11,7 +11,8 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import comparable_runs, region_names
+from fiftyone_saliency.api.compare import comparable_runs
+from fiftyone_saliency.api.regions import region_names
 from fiftyone_saliency.api.report import default_path, prepare_paths
 from fiftyone_saliency.core.errors import RunConflictError, SaliencyError
 
@@ -69,17 +70,10 @@ def arguments(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose_regions(inputs: Any, ctx: Any, samples: Any) -> None:
-    choices = _forms.region_choices(ctx)
-    entry = _forms.choose(inputs, "regions", choices, "Regions", "Labels or regions of your own", default="regions")
-    regions = ctx.params.get("regions") or entry.default
-    if regions not in choices:
-        _forms.refuse(entry, "There are no regions yet. Start with “Saliency: define regions”.")
-        return
-    view = types.DropdownView(multiple=True)
-    for name in region_names(samples, regions):
-        view.add_choice(name, label=name)
-    about = "Where the evidence should lie; without them the report does not judge"
-    inputs.list("right", types.String(), label="Right regions", description=about, view=view)
+    regions = _forms.choose_regions(inputs, ctx)
+    if regions is not None:
+        about = "Where the evidence should lie; without them the report does not judge"
+        _forms.choose_several(inputs, "right", region_names(samples, regions), "Right regions", about)
 
 
 def _choose_path(inputs: Any, ctx: Any, samples: Any) -> None:

@@ -9,8 +9,9 @@ import fiftyone as fo
 import fiftyone.operators as foo
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import comparable_runs, region_names
+from fiftyone_saliency.api.compare import comparable_runs
 from fiftyone_saliency.api.display import color_scheme
+from fiftyone_saliency.api.regions import region_choices, region_names
 from fiftyone_saliency.api.side_by_side import pairs_url
 from fiftyone_saliency.core.colours import HEATMAP
 from fiftyone_saliency.core.errors import SaliencyError
@@ -197,8 +198,7 @@ def _runs(ctx: Any) -> list[str]:
 
 
 def _region_choices(ctx: Any) -> list[str]:
-    defined = [] if ctx.dataset is None else list(fos.list_regions(ctx.dataset))
-    return [*defined, *_fields(ctx, fo.Segmentation, fo.Detections, fo.Polylines)]
+    return [] if ctx.dataset is None else region_choices(ctx.dataset)
 
 
 def _fields(ctx: Any, *kinds: type) -> list[str]:

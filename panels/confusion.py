@@ -12,11 +12,11 @@ import fiftyone.operators as foo
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.display import color_scheme
+from fiftyone_saliency.api.regions import region_choices
 from fiftyone_saliency.core.confusion import Pair, show
 from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.core.reasons import Reasons
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, split_cell_view
-from fiftyone_saliency.dataset.region_labels import PLAIN_KINDS
 
 from . import _layout
 from ._plots import confusion_figure
@@ -325,9 +325,7 @@ def _fields(ctx: Any, kind: type) -> list[str]:
 
 
 def _region_choices(ctx: Any) -> list[str]:
-    """Return what can be measured: label fields whose labels are regions, and regions that the dataset defines."""
-    defined = [] if ctx.dataset is None else list(fos.list_regions(ctx.dataset))
-    return [*defined, *(field for kind in PLAIN_KINDS for field in _fields(ctx, kind))]
+    return [] if ctx.dataset is None else region_choices(ctx.dataset)
 
 
 def _prefer(current: str | None, known: list[str], usual: str) -> str | None:

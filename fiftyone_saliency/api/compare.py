@@ -21,7 +21,6 @@ from fiftyone_saliency.core.comparison import (
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.maps import LEVELS
-from fiftyone_saliency.core.regions import BACKGROUND
 from fiftyone_saliency.core.statistics import difference, summarise
 from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, MIN_EFFECT, Axis, NoiseFloor, Verdict, noise_of
 from fiftyone_saliency.dataset import runs
@@ -29,8 +28,6 @@ from fiftyone_saliency.dataset.comparison import RunComparison, Shares
 from fiftyone_saliency.dataset.confusion import count_confusion
 from fiftyone_saliency.dataset.fields import dataset_of, require_samples
 from fiftyone_saliency.dataset.outcomes import LabelPair
-from fiftyone_saliency.dataset.region_labels import labels_of
-from fiftyone_saliency.dataset.region_specs import find_regions
 from fiftyone_saliency.dataset.regions import read_evidence
 from fiftyone_saliency.dataset.runs import SaliencyRun
 
@@ -129,16 +126,6 @@ def compare_runs(
 def comparable_runs(samples: Any) -> list[SaliencyRun]:
     """Return the runs of a dataset that explain stored predictions, the oldest first: what can be compared."""
     return [run for run in list_runs(samples) if run.request.pred_field is not None]
-
-
-def region_names(samples: Any, regions: str) -> list[str]:
-    """Return the names of regions before anything is measured: what can be said to fall or to rise.
-
-    Raises:
-        UnknownNameError: if there are no such regions.
-        FieldError: if a field is of the wrong type.
-    """
-    return find_regions(samples, regions).names or sorted({BACKGROUND, *labels_of(samples, regions)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.errors import FieldError, UnknownNameError
-from fiftyone_saliency.core.regions import Weights
+from fiftyone_saliency.core.regions import BACKGROUND, Weights
 from fiftyone_saliency.dataset.fields import check_name, fresh_dataset_of, require_samples
-from fiftyone_saliency.dataset.region_labels import PREVIEW, previews
+from fiftyone_saliency.dataset.region_labels import PLAIN_KINDS, PREVIEW, labels_of, previews
 from fiftyone_saliency.dataset.region_specs import (
     check_regions,
     check_regions_name,
@@ -79,6 +79,22 @@ def define_regions(dataset: Any, name: str, regions: Mapping[str, str]) -> None:
 def list_regions(dataset: Any) -> dict[str, dict[str, str]]:
     """Return the regions that a dataset defines: by name, the expression of each region, in order."""
     return stored_regions(fresh_dataset_of(dataset))
+
+
+def region_choices(dataset: Any) -> list[str]:
+    """Return all that ``regions`` may name: regions that the dataset defines, and fields whose labels are regions."""
+    fields = dataset.get_field_schema(embedded_doc_type=PLAIN_KINDS)
+    return [*list_regions(dataset), *(field for field in fields if field not in previews(dataset))]
+
+
+def region_names(samples: Any, regions: str) -> list[str]:
+    """Return the names of regions before anything is measured.
+
+    Raises:
+        UnknownNameError: if there are no such regions.
+        FieldError: if a field is of the wrong type.
+    """
+    return find_regions(samples, regions).names or sorted({BACKGROUND, *labels_of(samples, regions)})
 
 
 def delete_regions(dataset: Any, name: str) -> None:

@@ -33,11 +33,7 @@ def mapped(fo, dataset, pictures):
 class Panel(Opened):
     """The cluster panel, with the operations that an event asked the App for."""
 
-    def __init__(self, dataset, view=None):
-        import fiftyone.operators as foo
-
-        self.panel, self.dataset, self.view, self.state = foo.get_operator(URI), dataset, view, {}
-        self.fire("on_load")
+    uri = URI
 
     def press(self, event, **params):
         context = self.fire(event, **params)

@@ -9,6 +9,7 @@ import pytest
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.evidence import RegionShare
 from panels._compare_plots import delta_figure, share_figure
+from tests.faces.test_panel import Opened
 from tests.planted_runs import COUNT, SIDES, tell_stories
 
 PLUGIN = "@fiftyone-saliency/saliency"
@@ -66,38 +67,16 @@ def test_operator_answers_with_the_verdict_and_stores_outcomes(stories, fo):
     assert stories.count_values("became") == {"fixed": COUNT - 4, "still right": 4}
 
 
-class Opened:
-    """The panel on a dataset, with its state kept from event to event as the App keeps it."""
+class Comparison(Opened):
+    """The comparison panel; the view that it asks for becomes the App's."""
 
-    def __init__(self, dataset, view=None):
-        import fiftyone.operators as foo
-
-        self.panel, self.dataset, self.view, self.state = (
-            foo.get_operator(f"{PLUGIN}/saliency_comparison"),
-            dataset,
-            view,
-            {},
-        )
-        self.fire("on_load")
-
-    def context(self, **params):
-        from fiftyone.operators.executor import ExecutionContext, Executor
-
-        request = {
-            "dataset_name": self.dataset.name,
-            "view": [] if self.view is None else self.view._serialize(),
-            "params": {"panel_id": "panel", "panel_state": self.state, **params},
-        }
-        return ExecutionContext(request, executor=Executor(), operator_uri=self.panel.uri)
+    uri = f"{PLUGIN}/saliency_comparison"
 
     def fire(self, event, **params):
-        """Fire an event and return the view that the panel asked for, if any."""
+        """Fire an event and return the view that the App shows afterwards."""
         import fiftyone as fo
 
-        context = self.context(**params)
-        getattr(self.panel, event)(context)
-        self.state = context.panel.state._data
-        requests = context.executor.to_json()["requests"]
+        requests = super().fire(event, **params).executor.to_json()["requests"]
         views = [r["params"]["view"] for r in requests if r["operator_uri"].endswith("set_view")]
         if views:
             self.view = fo.DatasetView._build(self.dataset, views[-1])
@@ -108,13 +87,10 @@ class Opened:
             self.state.setdefault("header", {}).setdefault(row, {})[name] = value
             self.fire("on_choose", path=f"header.{row}.{name}", value=value)
 
-    def text(self):
-        return json.dumps(self.panel.render(self.context()).to_json(), ensure_ascii=False)
-
 
 @pytest.fixture
 def opened(stories):
-    opened = Opened(stories)
+    opened = Comparison(stories)
     opened.choose("runs", after="enriched")
     opened.choose("reasons", should_fall=["head"], should_rise=["uniform"])
     opened.fire("on_compare")
@@ -122,7 +98,7 @@ def opened(stories):
 
 
 def test_dataset_without_two_runs_says_how_to_get_them(dataset):
-    assert "needs two runs" in Opened(dataset).text()
+    assert "needs two runs" in Comparison(dataset).text()
 
 
 def test_panel_shows_the_verdict_on_both_axes(opened):
@@ -132,7 +108,7 @@ def test_panel_shows_the_verdict_on_both_axes(opened):
 
 
 def test_panel_says_that_the_reason_was_not_judged_where_no_region_was_named(stories):
-    opened = Opened(stories)
+    opened = Comparison(stories)
     opened.fire("on_compare")
     assert opened.state["result"]["word"] == "undecided"
     assert "not judged" in opened.text()
@@ -163,7 +139,7 @@ def test_second_comparison_is_on_the_samples_that_the_first_was_on(opened):
 
 
 def test_view_of_the_user_is_compared_alone(stories):
-    opened = Opened(stories, stories.limit(6))
+    opened = Comparison(stories, stories.limit(6))
     opened.choose("runs", after="enriched")
     opened.fire("on_compare")
     assert opened.state["result"]["outcomes"] == {"fixed": 2, "broken": 0, "still right": 4, "still wrong": 0}

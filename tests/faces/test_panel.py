@@ -12,10 +12,12 @@ URI = "@fiftyone-saliency/saliency/saliency_confusion"
 class Opened:
     """The panel on a dataset, with its state kept from event to event as the App keeps it."""
 
+    uri = URI
+
     def __init__(self, dataset, view=None):
         import fiftyone.operators as foo
 
-        self.panel, self.dataset, self.view, self.state = foo.get_operator(URI), dataset, view, {}
+        self.panel, self.dataset, self.view, self.state = foo.get_operator(self.uri), dataset, view, {}
         self.fire("on_load")
 
     def context(self, **params):
