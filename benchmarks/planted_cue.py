@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 import fiftyone_saliency as fos
 from benchmarks import _cues as cues
 
-TRAIN, TEST, PAIRS = 1200, 240, 10
+TRAIN, TEST, PAIRS = 2000, 480, 10
 # How many networks of each strength; each pair needs a biased one and a clean one.
 SEEDS = {0.0: PAIRS, 0.5: 5, 0.9: 5, 1.0: PAIRS}
 QUIET = {"batch_size": 120, "progress": False}

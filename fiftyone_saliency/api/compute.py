@@ -217,6 +217,7 @@ class _Fields:
         return None
 
     def in_precision(self, precision: Precision) -> _Fields:
+        """Return the fields as this number format will fill them."""
         return replace(self, requests=[replace(request, precision=precision) for request in self.requests])
 
     def refuse_conflicts(self, precisions: Iterable[Precision]) -> None:
@@ -228,12 +229,14 @@ class _Fields:
                 raise _conflict(self.dataset, request, others)
 
     def remove_others(self) -> None:
+        """Delete all other runs that hold the fields, with their records."""
         for request in self.requests:
             others = store.check_free(self.dataset, request) | runs.keys_of_field(self.dataset, request.field)
             for key in others - {request.key}:
                 _remove_run(self.dataset, request.field, key)
 
     def clear(self, samples: Any) -> None:
+        """Remove the heatmaps of these samples, whoever wrote them."""
         for request in self.requests:
             if self.dataset.get_field(request.field) is not None:
                 store.clear(samples, request.field)
