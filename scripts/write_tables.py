@@ -51,6 +51,7 @@ def _models() -> str:
 def _speed() -> str:
     grad_cam, targets, occlusion = _measured("grad_cam"), _measured("targets"), _measured("occlusion")
     rise, overhead, memory = _measured("rise"), _measured("overhead"), _measured("memory")
+    shares = _measured("region_shares")
     rows = ["| work | beside | result |", "|---|---|---|"]
     for network in ("ResNet-50", "EfficientNet-Lite0"):
         found = grad_cam[network]
@@ -78,9 +79,36 @@ def _speed() -> str:
         f"| | the same through its PyTorch data loader "
         f"| {overhead['times faster than apply_model, torch data loader']:.1f} × as fast |",
         f"| 20,000 samples | 1,000 samples | {100 * memory['growth']:+.0f} % peak memory |",
+        f"| Shares of {shares['regions']} regions in 50,000 stored maps | | "
+        f"{shares['seconds']['50000 samples']:.0f} s, {100 * shares['growth']:+.0f} % peak memory over 1,000 maps |",
     ]
     machine = grad_cam["machine"]
     return "\n".join([*rows, "", f"On {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}."])
+
+
+def _cues() -> str:
+    found = _measured("planted_cue")
+    rows = [
+        "| the cue betrays the class in | networks | accuracy without it | evidence on it (area) | "
+        "answers that change when it is hidden, above chance | alarms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rho, row in found["by strength of the cue"].items():
+        area, share = row["area of the cue"], row["share of evidence on the cue"]
+        rows.append(
+            f"| {float(rho.split()[1]):.0%} | {row['networks']} | {row['accuracy']:.0%} | {share:.1%} ({area:.1%}) | "
+            f"{row['answers changed by hiding it, above chance']:.1%} | {row['alarms']} |"
+        )
+    false, blessed = found["false alarms on clean networks"], _wrongly_fixed(found["pairs"])
+    text = (
+        f"False alarms on clean networks: {false:.0%}. Verdicts on {len(found['pairs'])} pairs of before and after, "
+        f"half of them really fixed: {found['right verdicts']} right, {blessed} wrongly called fixed."
+    )
+    return "\n".join([*rows, "", text])
+
+
+def _wrongly_fixed(pairs: list[dict[str, Any]]) -> int:
+    return sum(pair["verdict"] == "fixed" and not pair["right"] for pair in pairs)
 
 
 _PYTORCH_GRAD_CAM = "times faster than pytorch-grad-cam, batches"
@@ -91,7 +119,7 @@ def _measured(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-_TABLES: dict[str, Callable[[], str]] = {"methods": _methods, "models": _models, "speed": _speed}
+_TABLES: dict[str, Callable[[], str]] = {"methods": _methods, "models": _models, "speed": _speed, "cues": _cues}
 
 if __name__ == "__main__":
     main()
