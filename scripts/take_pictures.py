@@ -27,6 +27,8 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with serve(folder) as url, chromium() as browser:
         _panel_and_modal(browser, url, dataset)
+        _reasons(browser, url, dataset)
+        _comparison(browser, url, dataset)
         _before_and_after(browser, url, dataset)
 
 
@@ -54,6 +56,41 @@ def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
         page.locator('[data-cy="modal"]').wait_for()
         page.wait_for_timeout(8000)
         page.screenshot(path=PICTURES / "modal.png")
+
+
+def _reasons(browser: Any, url: str, dataset: Any) -> None:
+    from tests.e2e.app_page import choose, choose_several, open_panel
+    from tests.e2e.app_server import open_dataset
+
+    dataset.save_view("test", dataset.match_tags("shuffled"), overwrite=True)
+    with open_dataset(browser, url, dataset.name, width=1500, height=1080) as page:
+        page.goto(f"/datasets/{dataset.name}?view=test")
+        page.locator('[data-cy="looker"]').first.wait_for()
+        panel = open_panel(page)
+        choose(page, panel, "Counts", "Where the evidence lies")
+        panel.get_by_text("Evidence by class").wait_for()
+        choose_several(page, panel, "Right regions", "uniform")
+        panel.get_by_text("Right for the wrong reason").wait_for()
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(8000)
+        panel.screenshot(path=PICTURES / "reasons.png")
+
+
+def _comparison(browser: Any, url: str, dataset: Any) -> None:
+    from tests.e2e.app_page import choose_several, open_panel
+    from tests.e2e.app_server import open_dataset
+
+    with open_dataset(browser, url, dataset.name, width=1500, height=1080) as page:
+        page.goto(f"/datasets/{dataset.name}?view=test")
+        page.locator('[data-cy="looker"]').first.wait_for()
+        panel = open_panel(page, "saliency_comparison", plot=False)
+        choose_several(page, panel, "Should fall", "head")
+        choose_several(page, panel, "Should rise", "uniform")
+        panel.get_by_role("button", name="Compare").click()
+        panel.locator(".js-plotly-plot").first.wait_for()
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(8000)
+        panel.screenshot(path=PICTURES / "comparison.png")
 
 
 def _before_and_after(browser: Any, url: str, dataset: Any) -> None:

@@ -35,13 +35,30 @@ _COUNTS = """() => {
 }"""
 
 
-def open_panel(page: Any) -> Any:
+def open_panel(page: Any, name: str = PANEL, plot: bool = True) -> Any:
+    """Open a panel by its name; the confusion panel is there when its plot is."""
     page.locator('[data-cy="new-panel-btn"]').first.click()
-    page.locator(f'[data-cy="new-panel-option-{PANEL}"]').click()
-    panel = page.locator(f'[data-cy="panel-content-{PANEL}"]')
+    page.locator(f'[data-cy="new-panel-option-{name}"]').click()
+    panel = page.locator(f'[data-cy="panel-content-{name}"]')
     panel.wait_for()
-    wait_for_plot(page)
+    if plot:
+        wait_for_plot(page)
     return panel
+
+
+def choose(page: Any, panel: Any, now: str, then: str) -> None:
+    """Choose another entry of the drop-down list that shows ``now``."""
+    panel.get_by_text(now, exact=True).first.click()
+    page.get_by_role("option", name=then, exact=True).click()
+
+
+def choose_several(page: Any, panel: Any, label: str, *names: str) -> None:
+    """Choose entries of the list that stands under a label."""
+    box = panel.get_by_text(label, exact=True).first.locator("xpath=following::input[@role='combobox'][1]")
+    for name in names:
+        box.click()
+        page.get_by_role("option", name=name, exact=True).click()
+    page.keyboard.press("Escape")
 
 
 def wait_for_plot(page: Any) -> None:
