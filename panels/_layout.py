@@ -25,7 +25,7 @@ CONTROLS = {
 FIGURE = "figure"
 BARS = "bars"
 CONFUSIONS = "footer.confusions"
-_HINT = "**Choose a cell.** Click the matrix, and the grid shows the cell's samples with their maps."
+_HINT = "**Choose a cell** to see its samples with their maps."
 FACES = {
     "none": "Counts",
     "row": "Share of truth",
@@ -108,7 +108,7 @@ def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
     root.plot(FIGURE, layout=state.layout, config=plotly, on_click=panel.on_click)
     if face in REASONS and state.bars:
         title = root.v_stack("bars_title", px=2)
-        title.md("**Evidence by class** · white marks: where the borders would be by chance", name="text")
+        title.md("**Evidence by class** · marks: the borders by chance", name="text")
         root.plot(BARS, layout=state.bars, config=plotly)
     _confusions(root.v_stack("footer", gap=1, pb=2), panel, state)
     return _page(root)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 # The first answer of a busy machine can take long; what counts is the answer.
 expect.set_options(timeout=40_000)
@@ -56,8 +56,15 @@ def choose_several(page: Any, panel: Any, label: str, *names: str) -> None:
     """Choose entries of the list that stands under a label."""
     box = panel.get_by_text(label, exact=True).first.locator("xpath=following::input[@role='combobox'][1]")
     for name in names:
-        box.click()
-        page.get_by_role("option", name=name, exact=True).click()
+        option = page.get_by_role("option", name=name, exact=True)
+        for _ in range(5):
+            box.click()
+            try:
+                option.click(timeout=4000)
+                break
+            except TimeoutError:
+                # An answer that came late has drawn the panel again, and closed the list.
+                page.wait_for_timeout(1000)
     page.keyboard.press("Escape")
 
 

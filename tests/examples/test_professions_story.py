@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.timeout(1500)
 def test_biased_model_looks_at_heads_and_the_enriched_one_at_uniforms(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
+    # The tests' own database: without it FiftyOne would join any that runs, and replace the dataset of an open demo.
+    kept = "FIFTYONE_DATABASE_URI"
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("FIFTYONE_") or name == kept}
     table = tmp_path / "table.json"
     command = [
         sys.executable,
