@@ -58,7 +58,7 @@ def test_version(capsys):
 
 def test_a_gate_that_passes_ends_with_0_and_writes_its_numbers(dataset, shared, tmp_path, capsys):
     file = tmp_path / "gate.json"
-    limits = ["--min-share", "square=0.5", "--max-share", "background=0.5", "--min-accuracy", "0.7"]
+    limits = ["--min-share", "square=0.5", "--max-share", "background=0.5", "--min-accuracy", "0.6"]
     assert main(["gate", *shared, *limits, "--json", str(file)]) == 0
     gate = fos.gate(
         dataset,
@@ -67,10 +67,15 @@ def test_a_gate_that_passes_ends_with_0_and_writes_its_numbers(dataset, shared, 
         pred_field="after",
         min_share={"square": 0.5},
         max_share={"background": 0.5},
-        min_accuracy=0.7,
+        min_accuracy=0.6,
     )
     assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(gate.to_json()))
     assert capsys.readouterr().out == f"{gate}\n"
+
+
+def test_eleven_right_of_twelve_are_no_proof_of_seven_in_ten(shared):
+    assert main(["gate", *shared, "--min-accuracy", "0.7"]) == 1
+    assert main(["gate", *shared, "--min-accuracy", "0.7", "--bound", "mean"]) == 0
 
 
 def test_maps_that_nobody_checked_do_not_pass_unless_they_may(dataset, capsys):

@@ -73,7 +73,7 @@ def test_without_labels_there_are_clusters_and_no_mistakes(fo, placed):
 def test_clusters_read_as_a_table(placed):
     lines = str(fos.cluster_maps(placed)).splitlines()
     assert lines[0] == "The 20 maps fall into 2 kinds."
-    row = "cluster 1 of 2: blue → red 12 samples, mistakes 1.000 [1.000, 1.000] (n=12)"
+    row = "cluster 1 of 2: blue → red 12 samples, mistakes 1.000 [0.758, 1.000] (n=12)"
     assert " ".join(lines[1].split()) == row
 
 
