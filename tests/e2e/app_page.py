@@ -11,12 +11,14 @@ from PIL import Image
 from playwright.sync_api import TimeoutError, expect
 
 # The first answer of a busy machine can take long; what counts is the answer.
-expect.set_options(timeout=40_000)
+expect.set_options(timeout=90_000)
 
 PANEL = "saliency_confusion"
 _PLOT = ".js-plotly-plot"
 _STILL = """() => {
-  const r = document.querySelector('.js-plotly-plot').getBoundingClientRect();
+  const plot = document.querySelector('.js-plotly-plot');
+  if (!plot) { window.__key = null; return false; }  // between two drawings of the panel
+  const r = plot.getBoundingClientRect();
   const key = [r.left, r.top, r.width, r.height].join();
   if (window.__key !== key) { window.__key = key; window.__since = performance.now(); return false; }
   return performance.now() - window.__since > 400;
@@ -37,8 +39,15 @@ _COUNTS = """() => {
 
 def open_panel(page: Any, name: str = PANEL, plot: bool = True) -> Any:
     """Open a panel by its name; the confusion panel is there when its plot is."""
-    page.locator('[data-cy="new-panel-btn"]').first.click()
-    page.locator(f'[data-cy="new-panel-option-{name}"]').click()
+    option = page.locator(f'[data-cy="new-panel-option-{name}"]')
+    for _ in range(10):
+        page.locator('[data-cy="new-panel-btn"]').first.click()
+        try:
+            option.click(timeout=6000)
+            break
+        except TimeoutError:
+            # A list that was opened before the App had read the plugins does not grow.
+            page.keyboard.press("Escape")
     panel = page.locator(f'[data-cy="panel-content-{name}"]')
     panel.wait_for()
     if plot:

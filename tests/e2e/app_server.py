@@ -70,7 +70,7 @@ def open_dataset(browser: Any, url: str, name: str, width: int = 1600, height: i
     context = browser.new_context(viewport={"width": width, "height": height}, base_url=url)
     context.route(lambda target: not target.startswith((url, "data:", "blob:")), lambda route: route.abort())
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     # An advertisement that covers the grid.

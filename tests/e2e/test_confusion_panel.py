@@ -126,7 +126,9 @@ def test_mistakes_only_leaves_out_the_diagonal(page, app_dataset):
     panel = open_panel(page)
 
     panel.get_by_role("checkbox").first.check()
-    page.wait_for_function("document.querySelector('.js-plotly-plot').data[1].z.flat().every(z => z === null)")
+    page.wait_for_function(
+        "document.querySelector('.js-plotly-plot')?.data?.[1]?.z.flat().every(z => z === null) === true"
+    )
     page.wait_for_timeout(2000)  # events of before must not draw the diagonal again
     wait_for_plot(page)
 
