@@ -25,7 +25,14 @@ from fiftyone_saliency.dataset.store import HeatmapStore
 from fiftyone_saliency.methods._registry import get_method, list_methods, parameters_of
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.runtime.loading import LoadedImage, load_ahead
-from fiftyone_saliency.runtime.precision import MIN_SAMPLES, PROBE, Choice, choose_precision, supports_bfloat16
+from fiftyone_saliency.runtime.precision import (
+    MIN_SAMPLES,
+    PROBE,
+    Choice,
+    choose_precision,
+    in_precision,
+    supports_bfloat16,
+)
 from fiftyone_saliency.runtime.worker import Explainer
 
 AUTO = "auto"
@@ -188,8 +195,10 @@ def compute_saliency_targets(
         for field in targets:
             held.enter_context(store.only_writer(dataset, field))
         choice = fields.stored_precision() if precision == AUTO else Choice(precision, "asked for")
-        choice = choice or _choose(explainer, items, num_workers)
-        explainer = replace(explainer, precision=choice.precision)
+        if choice is None:
+            explainer, choice = _choose(explainer, items, num_workers)
+        else:
+            explainer = in_precision(explainer, choice.precision)
         fields = fields.in_precision(choice.precision)
         fields.refuse_conflicts((choice.precision,))
         fields.remove_others()
@@ -253,15 +262,19 @@ def _check_fit(method: str, model: ModelAdapter) -> None:
     )
 
 
-def _choose(explainer: Explainer, items: list[SampleItem], num_workers: int) -> Choice:
-    """Choose the trunk's number format on a few of the samples, spread over all of them."""
+def _choose(explainer: Explainer, items: list[SampleItem], num_workers: int) -> tuple[Explainer, Choice]:
+    """Choose the trunk's number format on a few of the samples, spread over all of them; it explains in float32."""
     family = list_methods()[get_method(explainer.method)[0]].family
     if family not in {"cam", "perturbation"} or not supports_bfloat16(explainer):
-        return Choice("float32", "bfloat16 is for CAM and perturbation methods where the device computes in it")
+        return explainer, Choice(
+            "float32", "bfloat16 is for CAM and perturbation methods where the device computes in it"
+        )
     if len(items) < MIN_SAMPLES:
-        return Choice("float32", f"bfloat16 is tried from {MIN_SAMPLES} samples on")
+        return explainer, Choice("float32", f"bfloat16 is tried from {MIN_SAMPLES} samples on")
     (chunk,) = load_ahead([items[:: len(items) // PROBE][:PROBE]], explainer.model, num_workers)
-    return choose_precision(explainer, [image for image in chunk if isinstance(image, LoadedImage)])
+    narrow = in_precision(explainer, "bfloat16")
+    choice = choose_precision(explainer, narrow, [image for image in chunk if isinstance(image, LoadedImage)])
+    return (narrow if choice.precision == "bfloat16" else explainer), choice
 
 
 def _needed_fields(

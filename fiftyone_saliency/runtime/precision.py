@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from fiftyone_saliency.core.types import PRECISIONS, Precision, SaliencyMap
+from fiftyone_saliency.core.types import Precision, SaliencyMap
+from fiftyone_saliency.methods._registry import get_method, list_methods
 from fiftyone_saliency.metrics.rank_correlation import rank_correlation
+from fiftyone_saliency.models.folding import folded
 from fiftyone_saliency.runtime.loading import LoadedImage
 from fiftyone_saliency.runtime.worker import Explainer
 
@@ -43,11 +45,26 @@ def supports_bfloat16(explainer: Explainer) -> bool:
     return model.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def choose_precision(explainer: Explainer, images: Sequence[LoadedImage]) -> Choice:
+def in_precision(explainer: Explainer, precision: Precision) -> Explainer:
+    """Return what explains in a number format.
+
+    In bfloat16, batch normalisation is folded into the convolutions too, for methods that do not look at the single
+    layers of the trunk; float32 runs the network as it was written.
+    """
+    layers = getattr(explainer.method, "layers", None)
+    whole = layers is None and list_methods()[get_method(explainer.method)[0]].needs_network
+    if precision == "float32" or whole:
+        return replace(explainer, precision=precision)
+    kept = () if layers is None else layers(explainer.model)
+    return replace(explainer, precision=precision, model=folded(explainer.model, kept))
+
+
+def choose_precision(wide: Explainer, narrow: Explainer, images: Sequence[LoadedImage]) -> Choice:
     """Explain a few images in both formats, and take bfloat16 if it is faster and ranks the pixels alike.
 
     Args:
-        explainer: what will explain; its own precision does not matter.
+        wide: explains in float32.
+        narrow: explains in bfloat16, see `in_precision`.
         images: the probe, about `PROBE` of the images that will be explained.
 
     Returns:
@@ -56,12 +73,12 @@ def choose_precision(explainer: Explainer, images: Sequence[LoadedImage]) -> Cho
     """
     if not images:
         return Choice("float32", "no image to try bfloat16 on")
-    (wide, slow), (narrow, fast) = (_timed_maps(replace(explainer, precision=p), images) for p in PRECISIONS)
+    (wide_maps, slow), (narrow_maps, fast) = (_timed_maps(explainer, images) for explainer in (wide, narrow))
     speedup = slow / fast
     if speedup < MIN_SPEEDUP:
         return Choice("float32", f"bfloat16 is {speedup:.2f} times as fast")
-    shared = [(narrow[key].values, wide[key].values) for key in wide.keys() & narrow.keys()]
-    if len(narrow) < len(wide) or not shared:
+    shared = [(narrow_maps[key].values, wide_maps[key].values) for key in wide_maps.keys() & narrow_maps.keys()]
+    if len(narrow_maps) < len(wide_maps) or not shared:
         return Choice("float32", "there are no maps to compare")
     correlation = float(np.mean([_likeness(*pair) for pair in shared]))
     precision: Precision = "bfloat16" if correlation >= MIN_CORRELATION else "float32"

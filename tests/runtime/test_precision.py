@@ -10,7 +10,7 @@ import torch
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.targets import TargetSpec
 from fiftyone_saliency.runtime import precision
-from fiftyone_saliency.runtime.precision import choose_precision, supports_bfloat16
+from fiftyone_saliency.runtime.precision import Choice, choose_precision, in_precision, supports_bfloat16
 from fiftyone_saliency.runtime.worker import Explainer
 from tests.models_for_tests import CLASSES as COLOURS
 from tests.models_for_tests import CROP, ColourNet, png_bytes
@@ -28,6 +28,10 @@ def probe(pictures):
     return loaded(load_chunk(pictures[:4], explainer().model))
 
 
+def choose(wide: Explainer, probe: list) -> Choice:
+    return choose_precision(wide, in_precision(wide, "bfloat16"), probe)
+
+
 def pretend(monkeypatch: pytest.MonkeyPatch, speedup: float) -> None:
     measure = precision._timed_maps
     monkeypatch.setattr(
@@ -37,8 +41,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, speedup: float) -> None:
 
 def test_a_format_that_is_not_faster_is_not_taken(probe, monkeypatch):
     pretend(monkeypatch, 1.05)
-    assert choose_precision(explainer(), probe).precision == "float32"
-    assert "1.05 times as fast" in choose_precision(explainer(), probe).reason
+    assert choose(explainer(), probe).precision == "float32"
+    assert "1.05 times as fast" in choose(explainer(), probe).reason
 
 
 @pytest.mark.parametrize("slow", [True, False])
@@ -49,7 +53,7 @@ def test_the_format_that_takes_longer_is_known_from_a_clock(probe, slow):
                 time.sleep(0.3)
             return super().forward(images)
 
-    reason = choose_precision(explainer(Slow()), probe).reason
+    reason = choose(explainer(Slow()), probe).reason
     assert ("rank correlation" in reason) is not slow
     assert reason.startswith("bfloat16 is 0.") is slow
 
@@ -57,7 +61,7 @@ def test_the_format_that_takes_longer_is_known_from_a_clock(probe, slow):
 def test_a_faster_format_that_ranks_the_pixels_alike_is_taken(probe, monkeypatch):
     pretend(monkeypatch, 2.0)
     monkeypatch.setattr(precision, "MIN_CORRELATION", 0.95)
-    choice = choose_precision(explainer(), probe)
+    choice = choose(explainer(), probe)
     assert choice.precision == "bfloat16"
     assert choice.reason.startswith("bfloat16 is 2.00 times as fast, rank correlation with float32 0.9")
 
@@ -70,7 +74,7 @@ def test_a_faster_format_that_ranks_the_pixels_otherwise_is_not_taken(probe, mon
             return super().forward(images * 1e-3 + 1)
 
     pretend(monkeypatch, 2.0)
-    choice = choose_precision(explainer(Cancelling()), probe)
+    choice = choose(explainer(Cancelling()), probe)
     assert choice.precision == "float32"
     assert "rank correlation" in choice.reason
 
