@@ -38,11 +38,11 @@ def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
     from tests.e2e.app_server import open_dataset
 
     fos.show_heatmaps(dataset, fields=["saliency"], labels=["ground_truth", "predictions"])
-    pool = dataset.match_tags("pool")
-    dataset.save_view("pool", pool, overwrite=True)
-    (truth, prediction), _ = fos.confusion(pool).counts.top_confusions(1)[0]
+    live = dataset.match_tags("live")
+    dataset.save_view("live", live, overwrite=True)
+    (truth, prediction), _ = fos.confusion(live).counts.top_confusions(1)[0]
     with open_dataset(browser, url, dataset.name, height=980) as page:
-        page.goto(f"/datasets/{dataset.name}?view=pool")
+        page.goto(f"/datasets/{dataset.name}?view=live")
         page.locator('[data-cy="looker"]').first.wait_for()
         open_panel(page)
         click_cell(page, str(truth), str(prediction))

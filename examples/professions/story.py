@@ -1,7 +1,8 @@
 """The professions story: an accurate model that looked at heads, and what it took to make it look at uniforms.
 
 Train on pictures where each profession has its own head, see in the confusion matrix and the maps what the model
-learned, measure it, tag its mistakes, export them, add what was missing, train again, and judge whether that fixed it.
+learned, measure it, tag its mistakes and what a plan finds to be missing, export both, train again, and judge whether
+that fixed it.
 A control does the same with pictures that add nothing.
 """
 
@@ -18,6 +19,7 @@ import fiftyone as fo
 import fiftyone_saliency as fos
 from examples import _for_app
 from examples._dataset import new_dataset
+from examples._text import indented
 from examples.professions import network, pictures
 
 DATASET = "professions"
@@ -43,16 +45,16 @@ class Bed:
         biased: What the first model is trained on: each profession has its own head.
         paired: Test pictures of the same kind.
         shuffled: Test pictures whose heads tell nothing.
-        pool: Pictures from the field, heads shuffled: where the mistakes are found.
-        varied: Newly drawn, with heads that were never seen: what enrichment adds.
+        live: Pictures from live use, heads shuffled: where the mistakes are found.
+        stock: Pictures with every head, also ones that were never seen: what there is to enrich from.
         same: More pictures of the first kind: what a wrong enrichment adds.
     """
 
     biased: list[pictures.Row]
     paired: list[pictures.Row]
     shuffled: list[pictures.Row]
-    pool: list[pictures.Row]
-    varied: list[pictures.Row]
+    live: list[pictures.Row]
+    stock: list[pictures.Row]
     same: list[pictures.Row]
 
 
@@ -69,33 +71,39 @@ def tell(folder: Path) -> tuple[fo.Dataset, Table]:
     test = dataset.match_tags("shuffled")
 
     print("3. Ask for the reasons, on pictures whose heads tell nothing")
-    print(_indented(fos.reasons(test, regions="regions", right=RIGHT)))
+    print(indented(fos.reasons(test, regions="regions", right=RIGHT)))
     model = fos.load_model("professions-before")
-    print(_indented(fos.check_trust(test, model, progress=False)))
+    print(indented(fos.check_trust(test, model, progress=False)))
     for region in ("head", "uniform"):
         hidden = fos.hide_region(test, model, "regions", region, batch_size=64, progress=False)
         print(f"   {region} hidden, answers that change: {hidden.flips}; as much elsewhere: {hidden.control_flips}")
 
-    print("4. Open the matrix of the pool, save its cells of mistakes, plan, tag and export them")
-    pool = dataset.match_tags("pool")
-    matrix = fos.confusion(pool, "predictions")
+    print("4. Open the matrix of the pictures from live use, save and tag its cells of mistakes")
+    live = dataset.match_tags("live")
+    matrix = fos.confusion(live, "predictions")
     print(f"   {matrix}")
-    names = fos.save_cell_views(pool, matrix, only="errors", min_count=5)
-    print(_indented(fos.plan_enrichment(pool, regions="regions", right=RIGHT), most=8))
-    mistakes = [cell for cell in matrix.cells.values() if cell.is_error]
-    tagged = sum(fos.tag_cell(cell, TAG) for cell in mistakes)
-    exported = export(pool, folder / "retraining")
-    print(f"   {len(names)} cells saved as views, {tagged} samples tagged and exported to {folder / 'retraining'}")
+    names = fos.save_cell_views(live, matrix, only="errors", min_count=5)
+    tagged = sum(fos.tag_cell(cell, TAG) for cell in matrix.cells.values() if cell.is_error)
+    print(f"   {len(names)} cells saved as views, {tagged} samples tagged")
 
-    print("5. Train again, with the mistakes and newly drawn heads added; look again")
-    train(folder / "after.pt", [*bed.biased, *exported, *bed.varied])
-    explain(dataset, folder / "after.pt", "predictions_after", "saliency_after", "after")
-    print(_indented(compare(dataset, "saliency_after").verdict))
+    print("5. Plan what else is needed, tag what the stock has of it, and export all that is tagged")
+    stock = dataset.match_tags("stock")
+    plan = fos.plan_enrichment(live, regions="regions", right=RIGHT, pool=stock, model=model)
+    print(indented(plan, most=8))
+    print(f"   {plan.apply(TAG)} samples of the stock tagged")
+    exported = export(dataset, folder / "retraining")
+    print(f"   {len(exported)} samples exported to {folder / 'retraining'}")
 
-    print("6. The control: train again with as many more pictures of the first kind")
+    seen = dataset.match_tags("stock", bool=False)
+    print("6. Train again, with the exported samples added; look again")
+    train(folder / "after.pt", [*bed.biased, *exported])
+    explain(seen, folder / "after.pt", "predictions_after", "saliency_after", "after")
+    print(indented(compare(dataset, "saliency_after").verdict))
+
+    print("7. The control: train again with as many more pictures of the first kind")
     train(folder / "control.pt", [*bed.biased, *bed.same])
-    explain(dataset, folder / "control.pt", "predictions_control", "saliency_control", "control")
-    print(_indented(compare(dataset, "saliency_control").verdict))
+    explain(seen, folder / "control.pt", "predictions_control", "saliency_control", "control")
+    print(indented(compare(dataset, "saliency_control").verdict))
     fos.show_heatmaps(dataset, fields=["saliency"], labels=["ground_truth", "predictions"])
     return dataset, results(dataset)
 
@@ -116,16 +124,16 @@ def draw(folder: Path) -> Bed:
         biased=pictures.write(folder / "biased", 2000, bias=1.0, seed=1),
         paired=pictures.write(folder / "paired", 400, bias=1.0, seed=3),
         shuffled=pictures.write(folder / "shuffled", 400, bias=0.0, seed=4),
-        pool=pictures.write(folder / "pool", 1200, bias=0.0, seed=5),
-        varied=pictures.write(folder / "varied", 800, bias=0.0, seed=6, heads=every_head),
-        same=pictures.write(folder / "same", 1600, bias=1.0, seed=7),
+        live=pictures.write(folder / "live", 1200, bias=0.0, seed=5),
+        stock=pictures.write(folder / "stock", 1600, bias=0.0, seed=6, heads=every_head),
+        same=pictures.write(folder / "same", 2200, bias=1.0, seed=7),
     )
 
 
 def build_dataset(bed: Bed) -> fo.Dataset:
-    """Make the FiftyOne dataset: test pictures and pool, with professions, heads and exact regions."""
+    """Make the FiftyOne dataset: test pictures, live pictures and stock, with professions, heads and exact regions."""
     dataset = new_dataset(DATASET)
-    parts = {"paired": bed.paired, "shuffled": bed.shuffled, "pool": bed.pool}
+    parts = {"paired": bed.paired, "shuffled": bed.shuffled, "live": bed.live, "stock": bed.stock}
     samples = [_sample(row, tag) for tag, rows in parts.items() for row in rows]
     dataset.mask_targets = {"regions": dict(pictures.REGIONS)}
     dataset.add_samples(samples, progress=False)
@@ -145,19 +153,19 @@ def load(path: str) -> Any:
     )
 
 
-def explain(dataset: fo.Dataset, path: Path, pred_field: str, field: str, eval_key: str) -> None:
+def explain(samples: Any, path: Path, pred_field: str, field: str, eval_key: str) -> None:
     """Predict, evaluate, and compute what drove each prediction."""
     model = fos.load_model(f"professions-{path.stem}")
-    fos.predict(dataset, model, pred_field, batch_size=64, progress=False)
-    fos.evaluate(dataset, pred_field, eval_key=eval_key, overwrite=True)
-    run = fos.compute_saliency(dataset, model, field, pred_field=pred_field, batch_size=64, progress=False)
+    fos.predict(samples, model, pred_field, batch_size=64, progress=False)
+    fos.evaluate(samples, pred_field, eval_key=eval_key, overwrite=True)
+    run = fos.compute_saliency(samples, model, field, pred_field=pred_field, batch_size=64, progress=False)
     print(f"   {run}")
 
 
-def export(pool: Any, folder: Path) -> list[Example]:
+def export(samples: Any, folder: Path) -> list[Example]:
     """Export the tagged samples, and read back what a training script would read."""
     shutil.rmtree(folder, ignore_errors=True)
-    fos.export_for_retraining(pool, folder, tags=TAG)
+    fos.export_for_retraining(samples, folder, tags=TAG)
     exported = fos.load_export(folder)
     examples = [Example(s.filepath, s.ground_truth.label) for s in exported]
     exported.delete()
@@ -206,12 +214,6 @@ def _words(dataset: fo.Dataset, after: str) -> dict[str, str | None]:
     verdict = compare(dataset, after).verdict
     axes = {"reason": verdict.reason, "accuracy": verdict.accuracy}
     return {"verdict": verdict.word} | {name: None if axis is None else axis.word for name, axis in axes.items()}
-
-
-def _indented(text: object, most: int | None = None) -> str:
-    lines = str(text).splitlines()
-    hidden = len(lines[most:]) if most else 0
-    return "\n".join([f"   {line}" for line in lines[:most]] + [f"   … and {hidden} more lines"] * bool(hidden))
 
 
 def _sample(row: pictures.Row, tag: str) -> fo.Sample:

@@ -56,7 +56,11 @@ def _blurred(images: Tensor) -> Tensor:
     sigma = max(1.0, shortest * _BLUR)
     # Three standard deviations to each side, and no further than the image can be mirrored.
     reach = min(ceil(3 * sigma), shortest - 1)
-    return gaussian_blur(images, [2 * reach + 1, 2 * reach + 1], [sigma, sigma])
+    length = 2 * reach + 1
+    # Row by row, then column by column: the same blur, by `length` sums per pixel instead of their square.
+    for size in ([length, 1], [1, length]):
+        images = gaussian_blur(images, size, [sigma, sigma])
+    return images
 
 
 def blend(images: Tensor, filling: Tensor, weights: Tensor) -> Tensor:
