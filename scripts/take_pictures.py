@@ -1,9 +1,8 @@
-"""Take the README's pictures from the real App, on the dataset that `make demo` made, and renew its table."""
+"""Take the README's pictures from the real App, on the datasets that the demos made, and renew its two tables."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from examples._workspace import FOLDER, REPOSITORY, use_workspace
@@ -17,19 +16,23 @@ def main() -> None:
 
     import fiftyone as fo
 
-    from examples.professions import story
+    from examples.groceries import story as groceries
+    from examples.professions import story as professions
     from tests.e2e.app_server import chromium, serve
 
-    if not fo.dataset_exists(story.DATASET):
-        story.tell(folder / "professions")
-    dataset = fo.load_dataset(story.DATASET)
-    _write_table(REPOSITORY / "README.md", story.show(story.results(dataset)))
+    for name, story in (("professions", professions), ("groceries", groceries)):
+        if not fo.dataset_exists(story.DATASET):
+            story.tell(folder / name)
+    dataset, food = fo.load_dataset(professions.DATASET), fo.load_dataset(groceries.DATASET)
+    _write_table("professions", professions.show(professions.results(dataset)))
+    _write_table("groceries", groceries.show(groceries.results(food)))
     PICTURES.mkdir(parents=True, exist_ok=True)
     with serve(folder) as url, chromium() as browser:
         _panel_and_modal(browser, url, dataset)
         _reasons(browser, url, dataset)
         _comparison(browser, url, dataset)
         _before_and_after(browser, url, dataset)
+        _cleared(browser, url, food)
 
 
 def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
@@ -59,21 +62,30 @@ def _panel_and_modal(browser: Any, url: str, dataset: Any) -> None:
 
 
 def _reasons(browser: Any, url: str, dataset: Any) -> None:
+    dataset.save_view("test", dataset.match_tags("shuffled"), overwrite=True)
+    _picture_of_reasons(browser, url, f"{dataset.name}?view=test", "uniform", "reasons.png")
+
+
+def _cleared(browser: Any, url: str, dataset: Any) -> None:
+    """The panel alone: the photos are not ours to show."""
+    _picture_of_reasons(browser, url, dataset.name, "product", "groceries.png")
+
+
+def _picture_of_reasons(browser: Any, url: str, place: str, right: str, name: str) -> None:
     from tests.e2e.app_page import choose, choose_several, open_panel
     from tests.e2e.app_server import open_dataset
 
-    dataset.save_view("test", dataset.match_tags("shuffled"), overwrite=True)
-    with open_dataset(browser, url, dataset.name, width=1600, height=1150) as page:
-        page.goto(f"/datasets/{dataset.name}?view=test")
+    with open_dataset(browser, url, place.partition("?")[0], width=1600, height=1150) as page:
+        page.goto(f"/datasets/{place}")
         page.locator('[data-cy="looker"]').first.wait_for()
         panel = open_panel(page)
         choose(page, panel, "Counts", "Where the evidence lies")
         panel.get_by_text("Evidence by class").wait_for()
-        choose_several(page, panel, "Right regions", "uniform")
+        choose_several(page, panel, "Right regions", right)
         panel.get_by_text("Right for the wrong reason").wait_for()
         page.mouse.move(5, 5)
         page.wait_for_timeout(8000)
-        panel.screenshot(path=PICTURES / "reasons.png")
+        panel.screenshot(path=PICTURES / name)
 
 
 def _comparison(browser: Any, url: str, dataset: Any) -> None:
@@ -112,10 +124,12 @@ def _before_and_after(browser: Any, url: str, dataset: Any) -> None:
             page.locator('[data-cy="fo-grid"]').screenshot(path=PICTURES / f"{name}.png")
 
 
-def _write_table(readme: Path, table: str) -> None:
-    """Put the table between the fences that open the README's story."""
+def _write_table(story: str, table: str) -> None:
+    """Put what a story found between the fences that follow its mark in the README."""
+    readme = REPOSITORY / "README.md"
     text = readme.read_text(encoding="utf-8")
-    renewed = re.sub(r"(does not:\n```\n).*?(\n```)", lambda m: m[1] + table.strip("\n") + m[2], text, flags=re.DOTALL)
+    fence = rf"(<!-- {story}: written by `make shots` -->\n```\n).*?(\n```)"
+    renewed = re.sub(fence, lambda m: m[1] + table.strip("\n") + m[2], text, flags=re.DOTALL)
     readme.write_text(renewed, encoding="utf-8")
 
 

@@ -115,3 +115,13 @@ def fill_form(page: Any, label: str, text: str) -> None:
 
 def execute_form(page: Any) -> None:
     page.locator('[data-cy="operators-prompt-modal"]').get_by_role("button", name="Execute").first.click()
+
+
+def open_form(page: Any, label: str) -> Any:
+    """Open an operator's form from the list of all operators."""
+    page.keyboard.press("`")
+    page.get_by_placeholder("Search operations by name...").fill(label)
+    page.get_by_text(label, exact=True).last.click()
+    form = page.locator('[data-cy="operators-prompt-modal"]')
+    form.wait_for()
+    return form
