@@ -108,7 +108,7 @@ def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
     root.plot(FIGURE, layout=state.layout, config=plotly, on_click=panel.on_click)
     if face in REASONS and state.bars:
         title = root.v_stack("bars_title", px=2)
-        title.md("**Evidence by class** · marks: the borders by chance", name="text")
+        title.md(state.bars_title, name="text")
         root.plot(BARS, layout=state.bars, config=plotly)
     _confusions(root.v_stack("footer", gap=1, pb=2), panel, state)
     return _page(root)

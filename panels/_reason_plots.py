@@ -11,6 +11,7 @@ from fiftyone_saliency.core.reasons import Reason, Reasons
 
 from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, layout_of, percent, unique_names
 
+MOST_BARS = 30
 _DIM = "#5d6470"
 _RIGHTNESS = [[0, WRONG], [0.5, "#8a7560"], [1, RIGHT]]
 
@@ -62,7 +63,14 @@ def rightness_figure(
     return _matrix(reasons, counts, errors_only, chosen, (value, text, _RIGHTNESS, 1))
 
 
-def class_figure(reasons: Reasons, limit: int = 30) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def class_title(reasons: Reasons, limit: int = MOST_BARS) -> str:
+    """Return the line above `class_figure`; it says so where classes are left out."""
+    count = sum(reason.n > 0 for reason in reasons.classes.values())
+    shown = f" · {limit} of {count} classes, the worst first" if count > limit else ""
+    return f"**Evidence by class**{shown} · marks: the borders by chance"
+
+
+def class_figure(reasons: Reasons, limit: int = MOST_BARS) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Draw one bar per true class, stacked by region; a mark stands where each border would be by chance.
 
     Returns:

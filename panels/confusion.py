@@ -20,7 +20,7 @@ from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, split_cel
 
 from . import _layout
 from ._plots import confusion_figure
-from ._reason_plots import class_figure, describe, region_figure, rightness_figure
+from ._reason_plots import class_figure, class_title, describe, region_figure, rightness_figure
 from ._reasons import forget, measure
 
 _PLUGIN = "@fiftyone-saliency/saliency"
@@ -218,6 +218,7 @@ def _draw(ctx: Any, matrix: ConfusionMatrix, pair: Pair | None) -> None:
         draw = region_figure if face == "region" else rightness_figure
         figure = draw(reasons, matrix.counts, errors_only, pair)
         bars, state.bars = class_figure(reasons)
+        state.bars_title = class_title(reasons)
         ctx.panel.set_data(_layout.BARS, bars)
         state.region_names, state.wrong_reason = reasons.regions, len(reasons.right_for_wrong_reason)
     state.cell = None if pair is None else list(pair)

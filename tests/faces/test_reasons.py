@@ -9,7 +9,7 @@ import pytest
 from fiftyone_saliency.core.confusion import ConfusionCounts
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.reasons import find_reasons
-from panels._reason_plots import class_figure, describe, region_figure, rightness_figure
+from panels._reason_plots import class_figure, class_title, describe, region_figure, rightness_figure
 from tests.faces.test_panel import Opened
 
 ROWS = [("cook", "cook", 0.8), ("cook", "judge", 0.25), ("judge", "judge", 0.1)]
@@ -66,6 +66,12 @@ def test_bars_stack_to_one_and_marks_stand_where_chance_would_put_the_borders(re
     assert [sum(values) for values in zip(*(bar["x"] for bar in bars), strict=True)] == pytest.approx([1, 1])
     assert traces[-1]["x"] == pytest.approx([0.4, 0.4])
     assert layout["barmode"] == "stack"
+
+
+def test_title_of_the_bars_says_when_classes_are_left_out(reasons):
+    assert class_title(reasons) == "**Evidence by class** · marks: the borders by chance"
+    assert "1 of 2 classes, the worst first" in class_title(reasons, limit=1)
+    assert len(class_figure(reasons, limit=1)[0][0]["y"]) == 1
 
 
 def test_the_line_of_a_cell_leaves_out_what_is_undefined():
