@@ -82,7 +82,7 @@ def _picture_of_reasons(browser: Any, url: str, place: str, right: str, name: st
         choose(page, panel, "Counts", "Where the evidence lies")
         panel.get_by_text("Evidence by class").wait_for()
         choose_several(page, panel, "Right regions", right)
-        panel.get_by_text("Right for the wrong reason").wait_for()
+        panel.get_by_role("button", name=right).wait_for()  # the chosen region, as a chip
         page.mouse.move(5, 5)
         page.wait_for_timeout(8000)
         panel.screenshot(path=PICTURES / name)
