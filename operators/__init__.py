@@ -6,7 +6,10 @@ from .compute import ComputeSaliency
 from .enrich import PlanEnrichment
 from .evaluate import EvaluatePredictions
 from .export import ExportForRetraining
+from .faithful import MeasureFaithfulness
+from .gate import CheckGate
 from .hide import HideRegion
+from .load import LoadExport
 from .measure import MeasureMaps
 from .metrics import METRICS
 from .regions import DefineRegions
@@ -22,13 +25,16 @@ OPERATORS = (
     DefineRegions,
     MeasureMaps,
     CheckTrust,
+    MeasureFaithfulness,
     HideRegion,
     ClusterMaps,
     SaveCellViews,
     TagCell,
     PlanEnrichment,
     ExportForRetraining,
+    LoadExport,
     CompareRuns,
+    CheckGate,
     WriteReport,
     ManageRuns,
     *METRICS,
