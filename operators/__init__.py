@@ -6,7 +6,7 @@ from .compute import ComputeSaliency
 from .enrich import PlanEnrichment
 from .evaluate import EvaluatePredictions
 from .export import ExportForRetraining
-from .faithful import MeasureFaithfulness
+from .faithfulness import MeasureFaithfulness
 from .gate import CheckGate
 from .hide import HideRegion
 from .load import LoadExport

@@ -73,6 +73,26 @@ def choose_regions(
     return chosen if chosen in choices else None
 
 
+def choose_heatmaps(inputs: Any, ctx: Any, label: str = "Heatmap field") -> Any:
+    """Add the list of heatmap fields; where there are none, it says how to get some."""
+    fields = label_fields(ctx, fo.Heatmap)
+    return _needing_maps(choose(inputs, "field", fields, label, default="saliency"), fields)
+
+
+def choose_run(inputs: Any, ctx: Any) -> str | None:
+    """Add the list of runs by their fields and return what is chosen in it; None where there are none."""
+    fields = [] if ctx.dataset is None else [run.field for run in fos.list_runs(ctx.dataset)]
+    _needing_maps(choose(inputs, "run", fields, "Heatmap field", "Choose the model that computed its maps"), fields)
+    chosen = ctx.params.get("run") or next(iter(fields), None)
+    return chosen if chosen in fields else None
+
+
+def _needing_maps(entry: Any, fields: Sequence[str]) -> Any:
+    if not fields:
+        refuse(entry, "There are no maps yet. Start with “Saliency: compute maps”.")
+    return entry
+
+
 def choose_several(inputs: Any, name: str, values: Sequence[str], label: str, description: str = "") -> Any:
     """Add a list to choose several values from."""
     view = types.DropdownView(multiple=True)

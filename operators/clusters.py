@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -36,10 +35,7 @@ class ClusterMaps(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         ctx.target_view()
-        fields = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", fields, "Heatmap field", default="saliency")
-        if not fields:
-            _forms.refuse(field, "The dataset has no heatmaps: compute them first")
+        _forms.choose_heatmaps(inputs, ctx)
         inputs.int("max_clusters", label="At most so many clusters", default=8, min=1, required=True)
         inputs.bool("save", label="Save each cluster as a view", default=False, view=types.SwitchView())
         return _forms.form(inputs, "Cluster saliency maps", "Samples whose evidence lies alike come together")

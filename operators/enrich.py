@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -41,10 +40,7 @@ class PlanEnrichment(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         ctx.target_view()
-        fields = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", fields, "Heatmap field", default="saliency")
-        if not fields:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        _forms.choose_heatmaps(inputs, ctx)
         _choose_regions(inputs, ctx)
         _forms.choose_labels(inputs, ctx)
         pools = [f"{_VIEW}{name}" for name in ctx.dataset.list_saved_views()] if ctx.dataset else []

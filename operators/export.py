@@ -95,10 +95,7 @@ def _choose_groups(inputs: Any, ctx: Any) -> None:
     inputs.bool("masks", label="With masks of the regions", default=False, view=types.SwitchView())
     by_reason = ctx.params.get("groups") == "reason"
     if by_reason:
-        maps = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", maps, "Heatmap field of the reason", default="saliency")
-        if not maps:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        _forms.choose_heatmaps(inputs, ctx, "Heatmap field of the reason")
     if by_reason or ctx.params.get("masks"):
         _forms.choose_regions(inputs, ctx)
 

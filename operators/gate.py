@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -40,10 +39,7 @@ class CheckGate(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         samples = ctx.target_view()
-        fields = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", fields, "Heatmap field", default="saliency")
-        if not fields:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        _forms.choose_heatmaps(inputs, ctx)
         _forms.choose_labels(inputs, ctx)
         regions = _forms.choose_regions(inputs, ctx)
         names = [] if regions is None else region_names(samples, regions)

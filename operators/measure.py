@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -35,10 +34,7 @@ class MeasureMaps(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         ctx.target_view()
-        fields = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", fields, "Heatmap field", default="saliency")
-        if not fields:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        _forms.choose_heatmaps(inputs, ctx)
         what = "Labels or regions of your own; without them, only the map itself is measured"
         _forms.choose_regions(inputs, ctx, what, required=False)
         offered = _offered(ctx.params)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -47,7 +46,7 @@ class SaliencyMetric(foo.EvaluationMetric):
     def resolve_input(self, ctx: Any) -> Any:
         """Build the form of the metric's parameters."""
         inputs = types.Object()
-        _forms.choose(inputs, "field", _forms.label_fields(ctx, fo.Heatmap), "Heatmap field", default="saliency")
+        _forms.choose_heatmaps(inputs, ctx)
         if fos.list_measures()[self.measure].needs_region:
             _forms.choose_regions(inputs, ctx)
             inputs.str("region", label="Region", description="Name of the one region to measure", required=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -40,10 +39,7 @@ class WriteReport(foo.Operator):
         """Build the form."""
         inputs = types.Object()
         samples = ctx.target_view()
-        fields = _forms.label_fields(ctx, fo.Heatmap)
-        field = _forms.choose(inputs, "field", fields, "Heatmap field", default="saliency")
-        if not fields:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
+        field = _forms.choose_heatmaps(inputs, ctx)
         _choose_regions(inputs, ctx, samples)
         _forms.choose_labels(inputs, ctx)
         runs = [

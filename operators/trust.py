@@ -38,13 +38,9 @@ class CheckTrust(foo.Operator):
         inputs = types.Object()
         ctx.target_view()
         _forms.choose_model(inputs)
-        runs = {run.field: run for run in fos.list_runs(ctx.dataset)}
-        field = _forms.choose(inputs, "run", list(runs), "Heatmap field", "Choose the model that computed its maps")
-        if not runs:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
-        run = runs.get(ctx.params.get("run") or next(iter(runs), ""))
+        run = _forms.choose_run(inputs, ctx)
         if run is not None:
-            inputs.md(_describe(run), name="verdict")
+            inputs.md(_describe(fos.load_run(ctx.dataset, run)), name="verdict")
         inputs.int("count", label="Samples", description="Drawn at random", default=32, min=1, required=True)
         return _forms.form(inputs, "Check trust", "The verdict stays with the run")
 

@@ -194,11 +194,8 @@ def compute_saliency_targets(
     with ExitStack() as held:
         for field in targets:
             held.enter_context(store.only_writer(dataset, field))
-        choice = fields.stored_precision() if precision == AUTO else Choice(precision, "asked for")
-        if choice is None:
-            explainer, choice = _choose(explainer, items, num_workers)
-        else:
-            explainer = in_precision(explainer, choice.precision)
+        known = fields.stored_precision() if precision == AUTO else Choice(precision, "asked for")
+        explainer, choice = _choose(explainer, items, num_workers, known)
         fields = fields.in_precision(choice.precision)
         fields.refuse_conflicts((choice.precision,))
         fields.remove_others()
@@ -262,8 +259,15 @@ def _check_fit(method: str, model: ModelAdapter) -> None:
     )
 
 
-def _choose(explainer: Explainer, items: list[SampleItem], num_workers: int) -> tuple[Explainer, Choice]:
-    """Choose the trunk's number format on a few of the samples, spread over all of them; it explains in float32."""
+def _choose(
+    explainer: Explainer, items: list[SampleItem], num_workers: int, known: Choice | None
+) -> tuple[Explainer, Choice]:
+    """Return what explains in the known number format, or in one that is chosen on a few samples, and the choice.
+
+    The explainer that is given runs in float32.
+    """
+    if known is not None:
+        return in_precision(explainer, known.precision), known
     family = list_methods()[get_method(explainer.method)[0]].family
     if family not in {"cam", "perturbation"} or not supports_bfloat16(explainer):
         return explainer, Choice(

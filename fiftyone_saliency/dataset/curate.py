@@ -175,7 +175,8 @@ def read_export(out_dir: str | Path, name: str | None, persistent: bool) -> fo.D
         )
     # Read before the dataset is made: what is wrong with them leaves none behind.
     read = [_sample(entry, folder) for entry in manifest["samples"]]
-    dataset = fo.Dataset(name, persistent=persistent)
+    # Persistent last of all: what a kill leaves behind, FiftyOne clears away.
+    dataset = fo.Dataset(name)
     dataset.add_samples(read, progress=False)
     targets = {name: {_value(v): label for v, label in t.items()} for name, t in manifest["mask_targets"].items()}
     if manifest["regions"] is not None:
@@ -183,6 +184,7 @@ def read_export(out_dir: str | Path, name: str | None, persistent: bool) -> fo.D
     if targets:
         dataset.mask_targets = targets
         dataset.save()
+    dataset.persistent = persistent
     return dataset
 
 

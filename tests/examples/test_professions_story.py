@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,9 @@ def test_biased_model_looks_at_heads_and_the_enriched_one_at_uniforms(tmp_path):
     for state in (before, after, control):
         assert state["share_head"] + state["share_uniform"] + state["share_background"] == pytest.approx(1)
     assert "evidence on the background" in done.stdout
+    mistakes, picked, exported = (
+        int(re.search(pattern, done.stdout)[1])
+        for pattern in (r"(\d+) samples tagged", r"(\d+) samples of the stock tagged", r"(\d+) samples exported")
+    )
+    assert min(mistakes, picked) > 500
+    assert exported == mistakes + picked

@@ -128,3 +128,19 @@ def test_many_samples_are_probed_and_the_record_tells_what_was_found(colours, mo
     assert run.details["device"] == "cpu"
     other = fos.compute_saliency(colours, model, "gradients", method="input_x_gradient", **QUIET)
     assert other.request.precision == "float32"
+
+
+@pytest.mark.parametrize(("number_format", "looks_only"), [("bfloat16", True), ("float32", False)])
+def test_the_samples_of_a_narrow_run_go_through_the_folded_twin(colours, number_format, looks_only):
+    """What the model itself sees is one drawn image at a time, before the run; the twin has no such layer."""
+    network, seen = SmallCNN(), []
+    network.body[1].register_forward_hook(lambda _module, _inputs, output: seen.append(len(output)))
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    model = fos.load_model(network, COLOURS, CROP)
+
+    run = fos.compute_saliency(colours, model, precision=number_format, batch_size=6, **QUIET)
+
+    assert run.counts.done == 12
+    assert (max(seen) == 1) is looks_only
+    assert isinstance(network.body[1], torch.nn.BatchNorm2d)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())

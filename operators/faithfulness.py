@@ -39,12 +39,8 @@ class MeasureFaithfulness(foo.Operator):
         inputs = types.Object()
         ctx.target_view()
         _forms.choose_model(inputs)
-        runs = [run.field for run in fos.list_runs(ctx.dataset)]
-        field = _forms.choose(inputs, "run", runs, "Heatmap field", "Choose the model that computed its maps")
-        if not runs:
-            _forms.refuse(field, "There are no maps yet. Start with “Saliency: compute maps”.")
-        usual = ", ".join(_USUAL)
-        _forms.choose_several(inputs, "measures", list(MEASURES), "Measures", f"Empty: {usual}")
+        _forms.choose_run(inputs, ctx)
+        _forms.choose_several(inputs, "measures", MEASURES, "Measures", f"Empty: {', '.join(_USUAL)}")
         inputs.int("count", label="Samples", description="Drawn at random", default=64, min=1, required=True)
         return _forms.form(inputs, "Measure faithfulness", "Maps that do not beat random ones explain nothing")
 
