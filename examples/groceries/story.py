@@ -21,10 +21,11 @@ from fiftyone_saliency.core.gate import Gate
 DATASET = "groceries"
 PRODUCT, TAG = "product", "price tag"
 REGIONS = "regions"
+# The tag covers 4.2 % of the pictures, the product 18 %: at most chance on the one, twice chance on the other.
 LIMITS: dict[str, Any] = {
     "min_accuracy": 0.9,
     "min_share": {PRODUCT: 0.4},
-    "max_share": {TAG: 0.1},
+    "max_share": {TAG: 0.04},
     "max_wrong_reason": 0.2,
 }
 Report = dict[str, Any]
