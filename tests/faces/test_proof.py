@@ -125,6 +125,14 @@ def test_gate_says_of_each_limit_whether_it_is_kept(explained, least, verdict):
     assert expected.checks[0].text in result["checks"]
 
 
+def test_gate_holds_each_class_to_the_limits_where_that_is_asked(explained):
+    params = GATE | {"max_share": ["background"], "max_share__0": 0.9, "by_class": True, "require_trust": False}
+    checks = fos.gate(explained, regions="parts", max_share={"background": 0.9}, by="class", require_trust=False).checks
+    told = execute("check_gate", explained, params).result["checks"].splitlines()
+    assert [line[4:] for line in told] == [check.text for check in checks]
+    assert len(told) == 4
+
+
 def test_gate_withholds_where_nobody_checked_the_maps(explained):
     result = execute("check_gate", explained, GATE | {"min_accuracy": 0, "require_trust": True}).result
     assert result["verdict"] == "failed"
