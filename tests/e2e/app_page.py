@@ -70,9 +70,10 @@ def choose_several(page: Any, panel: Any, label: str, *names: str) -> None:
             box.click()
             try:
                 option.click(timeout=4000)
+                panel.get_by_role("button", name=name, exact=True).wait_for(timeout=4000)
                 break
             except TimeoutError:
-                # An answer that came late has drawn the panel again, and closed the list.
+                # An answer that came late has drawn the panel again, closed the list, or lost the choice.
                 page.wait_for_timeout(1000)
     page.keyboard.press("Escape")
 
