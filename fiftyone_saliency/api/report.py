@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,13 @@ from fiftyone_saliency.dataset.confusion import count_confusion
 from fiftyone_saliency.dataset.fields import dataset_of
 from fiftyone_saliency.dataset.store import default_folder
 
-_PART = ".part"
+GENERATOR = "fiftyone-saliency report"
+"""How both files say whose they are: no other file is ever replaced."""
+_MARKS = {
+    ".html": f'<meta name="generator" content="{GENERATOR}">',
+    ".json": f'{{\n "generator": "{GENERATOR}",',
+}
+_HEAD = 1000
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def report(
         pictures: most pictures of a cell, at least 0; they are drawn at random. A page of more than about 4 MB of
             pictures shows fewer.
         seed: seed of the draw, at least 0.
-        overwrite: whether files of that name are replaced.
+        overwrite: whether an earlier report of that name is replaced; other files never are.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:
@@ -90,7 +97,7 @@ def report(
         UnknownNameError: if a field, run or region does not exist.
         FieldError: if a field is of the wrong type, or there are no samples.
         ArgumentError: if a parameter makes no sense.
-        RunConflictError: if a file is there and ``overwrite`` is off.
+        RunConflictError: if a file is there and ``overwrite`` is off, or the file is no report.
     """
     for name, number in {"cells": cells, "pictures": pictures, "seed": seed}.items():
         check_int(number, name, 0)
@@ -108,7 +115,8 @@ def report(
     worst = describe_cells(matrix, field, found.worst_cells(cells), pictures, seed, album)
     settings = {"field": field, "regions": regions, "right": list(right), "gt_field": gt_field}
     settings |= {"pred_field": pred_field, "compare_with": compare_with, "pictures": pictures, "seed": seed}
-    data = describe_source(samples, field) | {"settings": settings} | describe_reasons(found)
+    data = {"generator": GENERATOR} | describe_source(samples, field) | {"settings": settings}
+    data |= describe_reasons(found)
     data |= {"worst_cells": worst, "hidden": [one.to_json() for one in hidden]}
     data["comparison"] = None if comparison is None else comparison.to_json()
     _write(paths, render(data, album), json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
@@ -126,22 +134,41 @@ def prepare_paths(out: str | Path, overwrite: bool = False) -> tuple[Path, Path]
 
     Raises:
         ArgumentError: if the name does not end in ``.html``.
-        RunConflictError: if a file is there and ``overwrite`` is off.
+        RunConflictError: if a file is there and ``overwrite`` is off, or the file is no report.
     """
     page = Path(out).expanduser().absolute()
     if page.suffix.lower() != ".html":
         raise ArgumentError(f"Expected `out` to end in .html, but got {str(out)!r}. Name it like report.html.")
+    above = next(folder for folder in page.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise ArgumentError(f"Expected `out` to lie in a folder, but {above} is none. Choose another place.")
     paths = page, page.with_suffix(".json")
-    for path in paths:
-        if path.exists() and not overwrite:
+    for path, mark in zip(paths, _MARKS.values(), strict=True):
+        if not os.path.lexists(path):
+            continue
+        if not _is_ours(path, mark):
+            raise RunConflictError(
+                f"Expected `out` to be new or an earlier report, but {path} exists and is none. Choose another name: "
+                f"a report is a page and a JSON file of the same name."
+            )
+        if not overwrite:
             raise RunConflictError(f"Expected `out` to be new, but {path} exists. Choose another or allow overwriting.")
     return paths
+
+
+def _is_ours(path: Path, mark: str) -> bool:
+    """Tell whether a file is a part of a report, by how it begins."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return mark.encode() in file.read(_HEAD)
 
 
 def _write(paths: tuple[Path, Path], *texts: str) -> None:
     """Write both files beside their places first, so that a full disk leaves no half of a report."""
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    parts = [path.with_name(path.name + _PART) for path in paths]
+    # A name that nobody else has: what lies beside a report is not ours.
+    parts = [path.with_name(f".{uuid.uuid4().hex}.part") for path in paths]
     try:
         for part, text in zip(parts, texts, strict=True):
             part.write_text(text, encoding="utf-8")

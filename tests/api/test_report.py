@@ -150,14 +150,48 @@ def test_verdicts_are_withheld_where_the_maps_failed_a_check(dataset, out):
     assert "· right reason 0.0 %" in passed
 
 
-def test_files_that_are_there_are_not_replaced_unless_asked(dataset, out):
-    out.parent.mkdir()
-    out.with_suffix(".json").write_text("mine")
+def test_an_earlier_report_is_not_replaced_unless_asked(dataset, out):
+    fos.report(dataset, **AFTER, out=out)
+    before = out.read_bytes()
+    with pytest.raises(RunConflictError, match=r"report\.html exists. Choose another or allow overwriting"):
+        fos.report(dataset, **AFTER, out=out)
+    out.unlink()
     with pytest.raises(RunConflictError, match=r"report\.json exists"):
         fos.report(dataset, **AFTER, out=out)
     assert not out.exists()
     fos.report(dataset, **AFTER, out=out, overwrite=True)
     assert sorted(path.name for path in out.parent.iterdir()) == ["report.html", "report.json"]
+    assert len(out.read_bytes()) == len(before)
+
+
+@pytest.mark.parametrize("suffix", [".html", ".json", ".html.part", ".json.part"])
+@pytest.mark.parametrize("mine", ['{"name": "my-package"}', "", "folder", "link"])
+def test_no_file_of_somebody_else_is_ever_replaced(dataset, out, suffix, mine):
+    """A package's page may lie beside its package.json."""
+    out = out.with_name("package.html")
+    out.parent.mkdir()
+    path = out.with_name(f"package{suffix}")
+    if mine == "folder":
+        path.mkdir()
+    elif mine == "link":
+        path.symlink_to("nowhere")
+    else:
+        path.write_text(mine)
+    if suffix in (".html", ".json"):
+        with pytest.raises(RunConflictError, match=rf"package\{suffix} exists and is none. Choose another name"):
+            fos.report(dataset, **AFTER, out=out, cells=0, overwrite=True)
+        assert os.listdir(out.parent) == [path.name]
+    else:
+        fos.report(dataset, **AFTER, out=out, cells=0, overwrite=True)
+        assert sorted(os.listdir(out.parent)) == sorted(["package.html", "package.json", path.name])
+    if mine not in ("folder", "link"):
+        assert path.read_text() == mine
+
+
+def test_a_place_below_a_file_is_refused(dataset, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"`out` to lie in a folder, but .*file is none"):
+        fos.report(dataset, **AFTER, out=tmp_path / "file" / "report.html")
 
 
 def test_a_report_that_cannot_be_written_leaves_nothing_half_done(dataset, out, monkeypatch):
