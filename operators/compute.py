@@ -39,7 +39,7 @@ class ComputeSaliency(foo.Operator):
             dynamic=True,
             execute_as_generator=True,
             allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
+            risk_level=types.RiskLevel.HIGH,
         )
 
     def resolve_input(self, ctx: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -14,6 +13,7 @@ import fiftyone_saliency as fos
 from fiftyone_saliency.api.retrain import export_formats
 from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.dataset.curate import prepare_folder
+from fiftyone_saliency.dataset.folders import require_allowed
 
 from . import _forms
 
@@ -34,7 +34,7 @@ class ExportForRetraining(foo.Operator):
             dynamic=True,
             execute_as_generator=True,
             allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
+            risk_level=types.RiskLevel.HIGH,
         )
 
     def resolve_input(self, ctx: Any) -> Any:
@@ -64,7 +64,7 @@ class ExportForRetraining(foo.Operator):
         def verb(progress: Any) -> str:
             manifest = fos.export_for_retraining(
                 ctx.target_view(),
-                params["out_dir"],
+                require_allowed(params["out_dir"], "out_dir"),
                 dataset_type=params["dataset_type"],
                 tags=None if params["tag"] == _EVERYTHING else params["tag"],
                 gt_field=params["gt_field"],
@@ -103,10 +103,7 @@ def _choose_groups(inputs: Any, ctx: Any) -> None:
 def _check_folder(prop: Any, text: str | None) -> None:
     if not text:
         return
-    if not Path(text).expanduser().is_absolute():
-        _forms.refuse(prop, "A full path, such as /home/me/retraining")
-        return
     try:
-        prepare_folder(text)
+        prepare_folder(require_allowed(text, "out_dir"))
     except SaliencyError as error:
         _forms.refuse(prop, str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -11,6 +10,7 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.dataset.folders import require_allowed
 
 from . import _forms
 
@@ -28,7 +28,7 @@ class LoadExport(foo.Operator):
             icon="drive_folder_upload",
             dynamic=True,
             allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
+            risk_level=types.RiskLevel.HIGH,
         )
 
     def resolve_input(self, ctx: Any) -> Any:
@@ -36,9 +36,11 @@ class LoadExport(foo.Operator):
         inputs = types.Object()
         what = "The folder that was exported to, as a full path; it may have been moved"
         folder = inputs.str("out_dir", label="Folder on the server", description=what, required=True)
-        path = ctx.params.get("out_dir")
-        if path and not Path(path).expanduser().is_absolute():
-            _forms.refuse(folder, "A full path, such as /home/me/retraining")
+        if path := ctx.params.get("out_dir"):
+            try:
+                require_allowed(path, "out_dir")
+            except SaliencyError as error:
+                _forms.refuse(folder, str(error))
         name = inputs.str("name", label="Name of the new dataset", required=True)
         if fo.dataset_exists(ctx.params.get("name") or ""):
             _forms.refuse(name, "There is a dataset of that name. Choose another one.")
@@ -47,7 +49,8 @@ class LoadExport(foo.Operator):
     def execute(self, ctx: Any) -> dict[str, str]:
         """Read, and open the new dataset."""
         try:
-            dataset = fos.load_export(ctx.params["out_dir"], ctx.params["name"], persistent=True)
+            folder = require_allowed(ctx.params["out_dir"], "out_dir")
+            dataset = fos.load_export(folder, ctx.params["name"], persistent=True)
         except SaliencyError as error:
             ctx.ops.notify(str(error), variant="error")
             raise

@@ -45,7 +45,7 @@ class DefineRegions(foo.Operator):
             dynamic=True,
             execute_as_generator=True,
             allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
+            risk_level=types.RiskLevel.HIGH,
         )
 
     def resolve_input(self, ctx: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import fiftyone.operators as foo
@@ -14,6 +13,7 @@ from fiftyone_saliency.api.compare import comparable_runs
 from fiftyone_saliency.api.regions import region_names
 from fiftyone_saliency.api.report import default_path, prepare_paths
 from fiftyone_saliency.core.errors import RunConflictError, SaliencyError
+from fiftyone_saliency.dataset.folders import require_allowed
 
 from . import _forms
 
@@ -32,7 +32,7 @@ class WriteReport(foo.Operator):
             dynamic=True,
             execute_as_generator=True,
             allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
+            risk_level=types.RiskLevel.HIGH,
         )
 
     def resolve_input(self, ctx: Any) -> Any:
@@ -60,7 +60,8 @@ class WriteReport(foo.Operator):
 
 def arguments(params: dict[str, Any]) -> dict[str, Any]:
     """Turn the form's entries into arguments of the SDK's verb."""
-    chosen = {name: params[name] for name in ("field", "regions", "gt_field", "pred_field", "out")}
+    chosen = {name: params[name] for name in ("field", "regions", "gt_field", "pred_field")}
+    chosen["out"] = require_allowed(params["out"], "out")
     rest = {"right": params.get("right") or [], "compare_with": params.get("compare_with") or None}
     return chosen | rest | {"overwrite": bool(params.get("overwrite"))}
 
@@ -75,11 +76,8 @@ def _choose_regions(inputs: Any, ctx: Any, samples: Any) -> None:
 def _choose_path(inputs: Any, ctx: Any, samples: Any) -> None:
     default = str(default_path(samples, ctx.params.get("field") or "saliency"))
     entry = inputs.str("out", label="File on the server", description="A full path", default=default, required=True)
-    out = ctx.params.get("out") or default
-    if not Path(out).expanduser().is_absolute():
-        _forms.refuse(entry, "A full path, such as /home/me/report.html")
-        return
     try:
+        out = require_allowed(ctx.params.get("out") or default, "out")
         prepare_paths(out)
     except RunConflictError as error:
         inputs.bool("overwrite", label="Replace the files that are there", default=False, view=types.SwitchView())

@@ -27,6 +27,7 @@ os.environ.update(
     FIFTYONE_DEFAULT_DATASET_DIR=str(HOME / "data"),
     FIFTYONE_CONFIG_PATH=str(HOME / "config" / "config.json"),
     FIFTYONE_APP_CONFIG_PATH=str(HOME / "config" / "app_config.json"),
+    FIFTYONE_SALIENCY_FOLDERS=tempfile.gettempdir(),
     FIFTYONE_SALIENCY_MODELS=str(HOME / "config" / "saliency_models.toml"),
     FIFTYONE_DO_NOT_TRACK="true",
     FIFTYONE_DATABASE_VALIDATION="false",

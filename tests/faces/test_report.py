@@ -59,3 +59,42 @@ def test_without_maps_and_regions_the_form_says_what_to_do_first(fo, pictures):
     dataset.add_sample(fo.Sample(filepath=pictures[0], ground_truth=fo.Classification(label="red")))
     assert {"field", "regions"} <= refused(resolve("write_report", dataset))
     dataset.delete()
+
+
+@pytest.mark.parametrize("name", ["write_report", "export_for_retraining", "load_export"])
+@pytest.mark.parametrize("typed", ["{secret}/x", "{inside}/../secret/x", "{inside}/link/x"])
+def test_no_path_of_the_app_leads_out_of_the_folders(dataset, tmp_path, monkeypatch, name, typed):
+    """Neither in the form nor for a caller who never saw it."""
+    inside, secret = tmp_path / "inside", tmp_path / "secret"
+    inside.mkdir()
+    secret.mkdir()
+    (inside / "link").symlink_to(secret)
+    monkeypatch.setenv("FIFTYONE_SALIENCY_FOLDERS", str(inside))
+    entry = "out" if name == "write_report" else "out_dir"
+    path = typed.format(inside=inside, secret=secret) + (".html" if entry == "out" else "")
+    params = {
+        "field": "saliency",
+        "regions": "regions",
+        "gt_field": "ground_truth",
+        "pred_field": "predictions",
+        "tag": "(all samples)",
+        "dataset_type": "ImageClassificationDirectoryTree",
+        "heatmaps": True,
+        "name": "taken from elsewhere",
+        entry: path,
+    }
+    form = resolve(name, dataset, params)
+    assert entry in refused(form)
+    assert f"to lie in {inside}, but got" in form[entry]["error_message"]
+    with pytest.raises(Exception, match=f"Expected `{entry}` to lie in {inside}"):
+        execute(name, dataset, params).raise_exceptions()
+    assert list(secret.iterdir()) == []
+
+
+def test_what_writes_files_or_deletes_says_so(fo):
+    import fiftyone.operators as foo
+
+    ours = [o for o in foo.list_operators(builtin=False) if o.plugin_name.endswith("/saliency")]
+    high = {o.name for o in ours if str(getattr(o.config.risk_level, "value", o.config.risk_level)) == "high"}
+    deleting = {"manage_runs", "compute_saliency", "define_regions"}
+    assert {"write_report", "export_for_retraining", "load_export"} | deleting <= high
