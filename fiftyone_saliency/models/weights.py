@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
+import pathlib
 import pickle
-from collections.abc import Mapping
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.models.checkpoints import fit
 
-_HOLDERS = ("state_dict", "model_state_dict", "model")
-# DataParallel, torch.compile and Lightning put these before the names of the network that they hold.
-_WRAPPERS = ("module.", "_orig_mod.", "model.")
-_SHOWN = 3
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
+_LOG = logging.getLogger("fiftyone_saliency")
 
 
 def load_weights(module: nn.Module, path: str | Path, name: str) -> None:
-    """Read a state dict from a file into a network; where something does not fit, the network is left as it was.
+    """Read the weights of a network out of a file; where they do not fit, the network is left as it was.
 
-    The file is safetensors, or what ``torch.save`` makes of a state dict, also inside ``{"state_dict": ...}``
-    or ``{"model": ...}``; prefixes that DataParallel and ``torch.compile`` leave in names are taken off.
+    The file is safetensors, or what ``torch.save`` makes of a state dict, alone or inside a checkpoint. What else the
+    checkpoint holds, such as the weights of a loss or the state of a metric, is left out and named in the log.
 
     Args:
         module: the network.
@@ -34,13 +38,13 @@ def load_weights(module: nn.Module, path: str | Path, name: str) -> None:
     """
     path = Path(path)
     try:
-        given = _plain_names(_tensors(_read(path)))
-        own = _plain_names({key: key for key in module.state_dict()})
-        _check(given, {plain: module.state_dict()[key] for plain, key in own.items()})
-        module.load_state_dict({own[plain]: value for plain, value in given.items()})
+        found = fit(_read(path), module.state_dict())
+        module.load_state_dict(found.state, strict=False)
     except Exception as error:
-        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        reason = " ".join(str(error).split())[:600] or type(error).__name__
         raise ModelError(f"Expected {path} to hold a state dict for {name}, but got: {reason}") from error
+    if found.rest:
+        _LOG.warning("%s took its weights from %s; left out, as not its own: %s.", name, path.name, found.named_rest)
 
 
 def _read(path: Path) -> Any:
@@ -48,46 +52,44 @@ def _read(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
+    _refuse_programs(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_plain_values()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        foreign = _GLOBAL.search(str(error))
+        what = f"(it needs {foreign[1]})" if foreign else f"({str(error)[:120]})"
         raise ModelError(
             "a file that only opens by running code from it, such as a whole pickled model. Where you trust it, save "
-            f"its weights alone: torch.save(model.state_dict(), path) or safetensors. ({str(error)[:120]})"
+            f"its weights alone: torch.save(model.state_dict(), path) or safetensors. {what}"
         ) from error
 
 
-def _tensors(found: Any) -> dict[str, Any]:
-    for holder in _HOLDERS:
-        if isinstance(found, Mapping) and isinstance(found.get(holder), Mapping):
-            found = found[holder]
-            break
-    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(f"a {type(found).__name__} without tensors. Save `model.state_dict()`.")
-    return {str(key): value for key, value in found.items()}
+def _refuse_programs(path: Path) -> None:
+    """Raise if the file holds a whole network as a program, and say how to get at its weights."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        files = {name.rpartition("/")[2] for name in archive.namelist()}
+    opened = {
+        "constants.pkl": "torch.jit.load(path).state_dict()",
+        "archive_format": "torch.export.load(path).state_dict",
+    }
+    for file, way in opened.items():
+        if file in files:
+            raise ModelError(f"a whole network as a program. Save its weights alone: torch.save({way}, new_path).")
 
 
-def _plain_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take off prefixes that all names share, and what a compiled part leaves inside them."""
-    names = list(state)
-    while wrapper := next((w for w in _WRAPPERS if names and all(name.startswith(w) for name in names)), None):
-        names = [name.removeprefix(wrapper) for name in names]
-    return dict(zip((name.replace("_orig_mod.", "") for name in names), state.values(), strict=True))
-
-
-def _check(given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    # Files older than this counter lack it; torch fills it in.
-    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
-    unlike = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in own.items()
-        if isinstance(value, Tensor) and isinstance(given.get(key), Tensor) and given[key].shape != value.shape
+def _plain_values() -> list[Any]:
+    """Return the types of plain values that training loops store beside weights: reading them runs no code."""
+    scalar: Any = np.float64(0).__reduce__()[0]
+    array: Any = np.zeros(0).__reduce__()[0]
+    kinds = {type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)}
+    # NumPy 1 and 2, and Python before and after 3.13, name the same things differently.
+    elsewhere = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
+    paths = [
+        (pure, f"{module}.{name}")
+        for pure, name in ((pathlib.PurePosixPath, "PosixPath"), (pathlib.PureWindowsPath, "WindowsPath"))
+        for module in ("pathlib", "pathlib._local")
     ]
-    found = {"missing": missing, "unknown": [key for key in given if key not in own], "size mismatch for": unlike}
-    problems = [f"{what} {_short(keys)}" for what, keys in found.items() if keys]
-    if problems:
-        raise ModelError("; ".join(problems) + ". Use the architecture and the class list it was trained with.")
-
-
-def _short(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+    return [argparse.Namespace, np.dtype, np.ndarray, scalar, array, *kinds, *elsewhere, *paths]

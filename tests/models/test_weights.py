@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -144,3 +147,180 @@ def test_a_file_of_something_else_is_refused_by_its_name(content, name, tmp_path
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=rf"{name} to hold a state dict for mine, but got: \S"):
         load_weights(small(), tmp_path / name, "mine")
+
+
+class Loop(nn.Module):
+    """A training loop's module, as Lightning saves it: network, loss, metric, and an average of the weights."""
+
+    def __init__(self, seed: int = 1) -> None:
+        super().__init__()
+        self.net = small(seed)
+        self.criterion = nn.CrossEntropyLoss(weight=torch.ones(3))
+        self.accuracy = nn.Module()
+        self.accuracy.register_buffer("correct", torch.zeros(()))
+        self.ema_net = torch.optim.swa_utils.AveragedModel(small(seed=3))
+
+
+def loop_state(**beside: Any) -> dict[str, Any]:
+    return {"state_dict": Loop().state_dict(), "epoch": 3, "global_step": 7} | beside
+
+
+def optimized() -> dict[str, Any]:
+    network = small()
+    optimizer = torch.optim.Adam(network.parameters())
+    network(draw()).sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def part_wrapped() -> dict[str, Tensor]:
+    network = small()
+    network[0] = nn.DataParallel(network[0])
+    return network.state_dict()
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {
+    "a loss beside": (lambda: small().state_dict() | {"criterion.weight": torch.ones(3)}, ["criterion.weight"]),
+    "a prefix and a loss without it": (
+        lambda: {f"net.{k}": v for k, v in small().state_dict().items()} | {"criterion.weight": torch.ones(3)},
+        ["criterion.weight"],
+    ),
+    "of a training loop": (loop_state, ["criterion.weight", "accuracy.correct", "ema_net (9 tensors)"]),
+    "a prefix of its own": (
+        lambda: {f"classifier_v2.{k}": v for k, v in small().state_dict().items()} | {"loss.centers": torch.ones(3, 9)},
+        ["loss.centers"],
+    ),
+    "an average beside": (
+        lambda: {"model": small().state_dict(), "model_ema": small(seed=3).state_dict()},
+        ["model_ema (8 tensors)"],
+    ),
+    "student and teacher": (
+        lambda: {
+            "student": {f"module.{k}": v for k, v in small().state_dict().items()},
+            "teacher": small(seed=3).state_dict(),
+        },
+        ["teacher (8 tensors)"],
+    ),
+    "an average alone": (lambda: {"state_dict_ema": small().state_dict(), "epoch": 3}, []),
+    "an optimizer": (lambda: {"model": small().state_dict(), "optimizer": optimized()}, []),
+    "a part in DataParallel": (part_wrapped, []),
+    "a prefix on some names": (
+        lambda: {f"model.{k}" if k.startswith("0") else k: v for k, v in small().state_dict().items()},
+        [],
+    ),
+    "two names of one network": (
+        lambda: {f"{p}.{k}": v for p in ("model", "net") for k, v in small().state_dict().items()},
+        ["net (8 tensors)"],
+    ),
+    "of a profiler": (
+        lambda: small().state_dict() | {"0.0.total_ops": torch.zeros(1), "total_params": torch.zeros(1)},
+        [],
+    ),
+    "arguments and numbers": (
+        lambda: {
+            "model": small().state_dict(),
+            "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+            "best": np.float64(0.9),
+            "confusion": np.eye(3),
+        },
+        [],
+    ),
+    "deep inside": (lambda: {"checkpoint": {"network": {"weights": small().state_dict()}}}, []),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_the_networks_part_is_found_and_the_rest_is_named(kind, tmp_path, caplog):
+    make, rest = CHECKPOINTS[kind]
+    network = small(seed=2)
+    load_weights(network, save(make(), tmp_path / "weights.ckpt"), "mine")
+    assert same_answers(network)
+    told = [record.message for record in caplog.records]
+    wanted = "mine took its weights from weights.ckpt; left out, as not its own: "
+    assert told == ([wanted + ", ".join(rest) + "."] if rest else [])
+
+
+class Held(nn.Module):
+    """A network that holds its network, as a wrapper that normalises does."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.model = small(seed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)
+
+
+@pytest.mark.parametrize("kind", ["alone", "of DataParallel", "of a training loop"])
+def test_a_held_network_takes_the_weights_of_a_plain_one(kind, tmp_path):
+    network = Held(seed=2)
+    load_weights(network, save(STATES[kind](), tmp_path / "weights.pt"), "mine")
+    assert same_answers(network)
+
+
+UNLIKE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "another head": (
+        lambda: {"state_dict": small(classes=5).state_dict()},
+        r"3\.weight \(5, 4\) instead of \(3, 4\), 3\.bias.* Its head has 5 classes, the network's 3: build the network "
+        r"for 5 classes and pass those 5 `classes`",
+    ),
+    "a deeper network": (
+        lambda: small().state_dict() | {"0.3.weight": torch.ones(4), "criterion.weight": torch.ones(3)},
+        r"unknown 0\.3\.weight\. Use the architecture",
+    ),
+    "behind a prefix": (
+        lambda: {f"net.{k}": v for k, v in without(small().state_dict(), "3.bias").items()},
+        r"missing 3\.bias\. Use the architecture",
+    ),
+    "two networks": (
+        lambda: {"encoder_q": small().state_dict(), "encoder_k": small(seed=3).state_dict()},
+        r"several networks that fit, `encoder_q` and `encoder_k`\. Save the state dict of the one that is meant",
+    ),
+    "other names": (
+        lambda: {"stem.kernel": torch.ones(1)},
+        r"no name of the network's: it has stem\.kernel, the network 0\.0\.weight, 0\.0\.bias, 0\.1\.weight and \d",
+    ),
+    "nothing": (dict, r"a dict without tensors\. Save `model\.state_dict\(\)`"),
+}
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+def test_a_checkpoint_of_another_network_says_what_differs(kind, tmp_path):
+    make, reason = UNLIKE[kind]
+    network = small(seed=2)
+    before = Snapshot.of(network)
+    with pytest.raises(ModelError, match=reason):
+        load_weights(network, save(make(), tmp_path / "weights.pt"), "mine")
+    assert before.differences(Snapshot.of(network)) == []
+
+
+def test_a_smaller_network_does_not_take_the_first_blocks_of_a_larger_one(tmp_path):
+    """All names and shapes of a ResNet-18 stand in a ResNet-34, too."""
+    with torch.device("meta"):
+        larger = torchvision.models.resnet34().state_dict()
+    state = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in larger.items()}
+    with pytest.raises(ModelError, match=r"unknown layer1\.2\.conv1\.weight.* Use the architecture"):
+        load_weights(torchvision.models.resnet18(), save(state, tmp_path / "weights.pt"), "resnet18")
+
+
+@pytest.mark.parametrize("way", ["torch.jit", "torch.export"])
+def test_a_program_as_weights_is_refused_with_the_way_out(way, tmp_path):
+    path = str(tmp_path / "weights.pt2")
+    if way == "torch.jit":
+        torch.jit.trace(small(), draw()).save(path)
+    else:
+        torch.export.save(torch.export.export(small(), (draw(),)), path)
+    with pytest.raises(ModelError, match=rf"a whole network as a program.*: torch\.save\({way}\.load\(path\)\.state_d"):
+        load_weights(small(), path, "mine")
+    # The advice leads to the weights.
+    state = torch.jit.load(path).state_dict() if way == "torch.jit" else torch.export.load(path).state_dict
+    torch.save(state, tmp_path / "weights.pt")
+    network = small(seed=2)
+    load_weights(network, tmp_path / "weights.pt", "mine")
+    assert same_answers(network)
+
+
+def test_a_class_that_would_run_code_is_named(tmp_path):
+    torch.save({"model": small().state_dict(), "callback": draw}, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match=r"running code.*\(it needs tests\.oracles\.draw\)"):
+        load_weights(small(), tmp_path / "weights.pt", "mine")
