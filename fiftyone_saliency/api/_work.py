@@ -44,8 +44,9 @@ class FieldWork:
 
     def begin(self, samples: Any, items: Sequence[SampleItem], explainer: Explainer, slot: int) -> None:
         """Prepare the field and find out which samples still need a map."""
-        self.heatmaps.prepare()
+        # The record first: where the database refuses it, there is no field without a run.
         runs.save(self.heatmaps.dataset, self.record)
+        self.heatmaps.prepare()
         done = self.heatmaps.done(samples)
         # A relabelled sample carries the key, but its map explains the old label.
         stale = {i.id for i in items if i.id in done and not explainer.still_explains(i, slot, done[i.id])}

@@ -9,7 +9,7 @@ import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api.cells import tag_cell, untag_cell
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import clusters, mean_maps
 from fiftyone_saliency.dataset.clusters import MapCluster, MapClusters
@@ -78,7 +78,7 @@ def cluster_maps(
         Lapuschkin et al. Unmasking Clever Hans predictors and assessing what machines really learn. Nature
         Communications 10:1096, 2019, Methods (spectral relevance analysis). https://doi.org/10.1038/s41467-019-08987-4
     """
-    check_int(seed, "seed", 0)
+    check_seed(seed)
     check_int(max_clusters, "max_clusters", 1)
     view: Any = samples
     if isinstance(samples, Cell):

@@ -9,7 +9,7 @@ from typing import Any
 from fiftyone_saliency.api._examples import subsample
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._workers import count_workers
-from fiftyone_saliency.core.checks import check_choice, check_int
+from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.faithfulness import MEASURES, Faithfulness, Measure, Measured
 from fiftyone_saliency.core.frames import to_input
@@ -86,6 +86,7 @@ def faithfulness(
     check_choice(substrate, "substrate", SUBSTRATES)
     for name, number in (("count", count), ("steps", steps), ("batch_size", batch_size)):
         check_int(number, name, 1)
+    check_seed(seed)
     workers = count_workers(num_workers)
     drawn = subsample(samples, model, run, count, seed)
     prober = Prober(drawn.explainer.model, drawn.explainer.method, steps, substrate)

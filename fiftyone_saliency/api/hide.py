@@ -12,7 +12,7 @@ from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._scenes import Scenes
 from fiftyone_saliency.api._workers import count_workers
 from fiftyone_saliency.api.models import load_model
-from fiftyone_saliency.core.checks import check_choice, check_int
+from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import FieldError
 from fiftyone_saliency.core.hiding import FILLS, Fill, Hidden, HiddenRegion
 from fiftyone_saliency.dataset.fields import check_name, require_field, require_samples
@@ -84,6 +84,7 @@ def hide_region(
     check_choice(fill, "fill", FILLS)
     for name, number in (("controls", controls), ("batch_size", batch_size)):
         check_int(number, name, 1)
+    check_seed(seed)
     workers = count_workers(num_workers)
     dataset = require_samples(samples)
     for argument, field in (("gt_field", gt_field), ("pred_field", pred_field)):

@@ -95,13 +95,12 @@ def evaluate(
         FiftyOne's ``ClassificationResults``.
 
     Raises:
-        FieldError: if a field is of the wrong type, or the name is taken.
+        FieldError: if a field is of the wrong type, or the name is taken. Then nothing is changed.
     """
     dataset = require_samples(samples)
     require_field(samples, pred_field, fo.Classification, "pred_field")
     require_field(samples, gt_field, fo.Classification, "gt_field")
-    if not isinstance(eval_key, str) or not eval_key.isidentifier():
-        raise FieldError(f"Expected `eval_key` to be an identifier like 'eval', but got {eval_key!r}.")
+    _check_key(eval_key)
     if dataset.has_evaluation(eval_key):
         if not overwrite:
             raise FieldError(
@@ -111,4 +110,19 @@ def evaluate(
     elif dataset.get_field(eval_key) is not None:
         # FiftyOne stores the verdicts in a field of that name, and deletes that field with the evaluation.
         raise FieldError(f"Expected `eval_key` to be new, but {eval_key!r} is a field. Choose another name.")
-    return samples.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)
+    try:
+        return samples.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)
+    except BaseException:
+        # FiftyOne registers it first: an evaluation without results would stay.
+        if dataset.has_evaluation(eval_key):
+            dataset.delete_evaluation(eval_key)
+        raise
+
+
+def _check_key(eval_key: Any) -> None:
+    """Raise unless FiftyOne takes the name, for the evaluation and for the field of its verdicts alike."""
+    if not isinstance(eval_key, str) or not eval_key.isidentifier() or eval_key.startswith("_"):
+        raise FieldError(
+            f"Expected `eval_key` to be an identifier like 'eval', but got {eval_key!r}. Begin with a letter, and use "
+            "letters, digits and _ alone."
+        )

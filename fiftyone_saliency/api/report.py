@@ -17,7 +17,7 @@ from fiftyone_saliency.api._report_html import render
 from fiftyone_saliency.api._report_pictures import Album
 from fiftyone_saliency.api.compare import compare_runs
 from fiftyone_saliency.api.reasons import reasons
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError, RunConflictError
 from fiftyone_saliency.core.hiding import HiddenRegion
 from fiftyone_saliency.core.statistics import SEED
@@ -99,8 +99,9 @@ def report(
         ArgumentError: if a parameter makes no sense.
         RunConflictError: if a file is there and ``overwrite`` is off, or the file is no report.
     """
-    for name, number in {"cells": cells, "pictures": pictures, "seed": seed}.items():
+    for name, number in {"cells": cells, "pictures": pictures}.items():
         check_int(number, name, 0)
+    check_seed(seed)
     paths = prepare_paths(out, overwrite)
     found = reasons(
         samples, field, regions=regions, right=right, gt_field=gt_field, pred_field=pred_field, progress=progress

@@ -10,7 +10,7 @@ from fiftyone_saliency.api._examples import carrying, subsample
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._work import MOST_DELTA
 from fiftyone_saliency.api._workers import count_workers
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.trust import (
     Trust,
     TrustCheck,
@@ -88,7 +88,7 @@ def check_trust(
     """
     for name, number in (("count", count), ("stages", stages), ("draws", draws), ("batch_size", batch_size)):
         check_int(number, name, 1)
-    check_int(seed, "seed", 0)
+    check_seed(seed)
     workers = count_workers(num_workers)
     drawn = subsample(samples, model, run, count, seed)
     request, network = drawn.run.request, drawn.explainer.model

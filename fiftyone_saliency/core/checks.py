@@ -36,6 +36,17 @@ def check_int(value: Any, name: str, low: int) -> None:
         raise ArgumentError(f"Expected `{name}` to be an integer of at least {low}, but got {value!r}.")
 
 
+def check_seed(value: Any, name: str = "seed") -> None:
+    """Raise unless ``value`` is a seed that everything here takes: NumPy, PyTorch, scikit-learn and the database.
+
+    Raises:
+        ArgumentError: if it is no integer in [0, 2**32).
+    """
+    check_int(value, name, 0)
+    if value >= 2**32:
+        raise ArgumentError(f"Expected `{name}` to be an integer below 2**32, but got {value!r}.")
+
+
 def check_choice(value: Any, name: str, choices: Collection[str]) -> None:
     """Raise unless ``value`` is one of ``choices``.
 

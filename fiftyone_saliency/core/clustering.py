@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 
 GRID = 16
@@ -92,7 +92,7 @@ def cluster_maps(maps: NDArray[np.float32], seed: int = 51, max_clusters: int = 
     if maps.ndim != 3:
         raise ArgumentError(f"Expected maps of shape (N, h, w), but got shape {maps.shape}.")
     check_int(max_clusters, "max_clusters", 1)
-    check_int(seed, "seed", 0)
+    check_seed(seed)
     found = [distribution(one) for one in maps]
     where = np.array([i for i, one in enumerate(found) if one is not None], np.int64)
     labels = np.full(len(maps), UNDEFINED, np.int64)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_saliency.core.checks import check_choice, check_int
+from fiftyone_saliency.core.checks import check_choice, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 
 Sign = Literal["positive", "absolute", "signed"]
@@ -102,7 +102,7 @@ class SaliencyRequest:
         check_choice(self.sign, "sign", SIGNS)
         check_choice(self.output, "output", OUTPUTS)
         check_choice(self.precision, "precision", PRECISIONS)
-        check_int(self.seed, "seed", 0)
+        check_seed(self.seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as plain JSON values."""

@@ -64,6 +64,8 @@ RANDOM = transforms.Compose([transforms.RandomCrop(40), transforms.ToTensor()])
         ({"output": "logit"}, UnknownNameError, "value for `output`, but got 'logit'. Did you mean `logits`"),
         ({"precision": "float16"}, UnknownNameError, "value for `precision`, but got 'float16'"),
         ({"sign": "negative"}, UnknownNameError, "value for `sign`, but got 'negative'"),
+        ({"seed": 2**64}, ArgumentError, r"`seed` to be an integer below 2\*\*32, but got 18446744073709551616"),
+        ({"seed": 51.0}, ArgumentError, "`seed` to be an integer of at least 0, but got 51.0"),
         ({"seed": -1}, ArgumentError, "`seed` to be an integer of at least 0, but got -1"),
         ({"batch_size": 0}, ArgumentError, "`batch_size` to be an integer of at least 1, but got 0"),
         ({"batch_size": True}, ArgumentError, "`batch_size` to be an integer of at least 1, but got True"),
@@ -274,3 +276,23 @@ def test_a_map_that_is_not_finite_is_a_failure(colours):
     assert run.counts.failed == 12
     assert {f.reason[:40] for f in run.failures} == {"the map has values that are not finite ("}
     assert colours.count("saliency") == 0
+
+
+@pytest.mark.parametrize("seed", [2**64, 2**32, -1, 51.0, True, "51", None])
+def test_every_verb_that_draws_refuses_a_seed_that_something_here_cannot_take(steady, model, seed, tmp_path):
+    """NumPy takes any, scikit-learn 32 bits, the database 64: one bound for all, checked before anything is made."""
+    before = state_of(steady)
+    calls = [
+        lambda: fos.compute_saliency(steady, model, "new", seed=seed, **QUIET),
+        lambda: fos.compute_saliency_targets(steady, model, {"new": "red"}, seed=seed, **QUIET),
+        lambda: fos.cluster_maps(steady, seed=seed),
+        lambda: fos.check_trust(steady, model, seed=seed, progress=False),
+        lambda: fos.faithfulness(steady, model, seed=seed, progress=False),
+        lambda: fos.hide_region(steady, model, "boxes", "square", seed=seed, progress=False),
+        lambda: fos.report(steady, regions="boxes", seed=seed, out=tmp_path / "report.html"),
+    ]
+    for call in calls:
+        with pytest.raises(ArgumentError, match="Expected `seed` to be an integer"):
+            call()
+    assert state_of(steady) == before
+    assert list(tmp_path.iterdir()) == []

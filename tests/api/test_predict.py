@@ -165,6 +165,10 @@ def test_an_evaluation_cannot_take_the_name_of_a_field(colours, eval_key, overwr
     ("arguments", "error", "message"),
     [
         ({"eval_key": "two words"}, FieldError, "`eval_key` to be an identifier like 'eval', but got 'two words'"),
+        ({"eval_key": "_ev"}, FieldError, "`eval_key` to be an identifier like 'eval', but got '_ev'"),
+        ({"eval_key": "__"}, FieldError, "`eval_key`"),
+        ({"eval_key": "a.b"}, FieldError, "`eval_key`"),
+        ({"eval_key": "a$b"}, FieldError, "`eval_key`"),
         ({"eval_key": None}, FieldError, "`eval_key` to be an identifier like 'eval', but got None"),
         ({"pred_field": "prediction"}, UnknownNameError, "Did you mean `predictions`"),
         ({"gt_field": "filepath"}, FieldError, "`gt_field` to name a Classification field"),
@@ -175,6 +179,20 @@ def test_bad_arguments_of_an_evaluation_are_refused(steady, arguments, error, me
     with pytest.raises(error, match=message):
         fos.evaluate(steady, **arguments)
     assert state_of(steady) == before
+
+
+def test_an_evaluation_that_fails_leaves_nothing(colours, monkeypatch):
+    from fiftyone.utils.eval.classification import SimpleEvaluation
+
+    def fail(*_, **__):
+        raise RuntimeError("the database is gone")
+
+    before = state_of(colours)
+    monkeypatch.setattr(SimpleEvaluation, "evaluate_samples", fail)
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        fos.evaluate(colours)
+    assert state_of(colours) == before
+    assert colours.list_evaluations() == []
 
 
 def test_pictures_of_every_kind_are_read(dataset, model, pictures, tmp_path):
