@@ -14,7 +14,6 @@ from PIL import Image
 from fiftyone_saliency.core.errors import ImageError
 from fiftyone_saliency.core.overlay import overlay
 from fiftyone_saliency.dataset.store import read_map
-from fiftyone_saliency.runtime.loading import read_image
 
 SIDE = 176
 BUDGET = 4_000_000
@@ -57,6 +56,9 @@ def draw_samples(album: Album, samples: Any, field: str, ids: Sequence[str]) -> 
         field: Heatmap field.
         ids: ids of the samples, the most important first.
     """
+    # Here, because it imports PyTorch, which the App's server does without until it has to compute.
+    from fiftyone_saliency.runtime.loading import read_image
+
     if not ids:
         return
     for sample in samples.select(list(ids), ordered=True).select_fields(field).iter_samples():

@@ -1,16 +1,19 @@
-"""Models and methods by name."""
+"""Models and methods by name.
+
+What needs PyTorch is imported where it is called: the App's server lists its operators without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fiftyone_saliency.methods._registry import MethodInfo
-from fiftyone_saliency.methods._registry import list_methods as _list_methods
-from fiftyone_saliency.models import load as _load
 from fiftyone_saliency.models import registry
-from fiftyone_saliency.models.adapter import ModelAdapter
+
+if TYPE_CHECKING:
+    from fiftyone_saliency.methods._registry import MethodInfo
+    from fiftyone_saliency.models.adapter import ModelAdapter
 
 
 def load_model(
@@ -61,7 +64,9 @@ def load_model(
         MissingExtraError: if the package of the source is not installed; the error names the extra.
         UnknownNameError: if a name or layer is not known; the nearest ones are offered.
     """
-    return _load.load(source, classes, transform, layer, weights, prompts)
+    from fiftyone_saliency.models.load import load
+
+    return load(source, classes, transform, layer, weights, prompts)
 
 
 def load_registered(name: str) -> ModelAdapter:
@@ -76,7 +81,9 @@ def load_registered(name: str) -> ModelAdapter:
         UnknownNameError: if no model is registered under exactly that name.
         ModelError: if it does not load.
     """
-    return _load.load_registered(name)
+    from fiftyone_saliency.models import load
+
+    return load.load_registered(name)
 
 
 def register_model(name: str, loader: Callable[..., Any] | str, **arguments: Any) -> None:
@@ -113,4 +120,6 @@ def list_models() -> list[str]:
 
 def list_methods() -> dict[str, MethodInfo]:
     """Return the attribution methods by name: title, summary, family, paper and parameters."""
-    return _list_methods()
+    from fiftyone_saliency.methods import _registry
+
+    return _registry.list_methods()

@@ -81,7 +81,7 @@ def test_a_downloaded_plugin_works_without_the_package_installed(tmp_path):
     code = (
         "import sys, types; sys.path = [p for p in sys.path if 'editable' not in p];"
         "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()];"
-        f"sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})];"
+        "import os; sys.path = [p for p in sys.path if p and not os.path.isdir(os.path.join(p, 'fiftyone_saliency'))];"
         "import importlib.util; assert importlib.util.find_spec('fiftyone_saliency') is None;"
         f"spec = importlib.util.spec_from_file_location('the_plugin', {str(ROOT / '__init__.py')!r},"
         f" submodule_search_locations=[{str(ROOT)!r}]);"
@@ -97,3 +97,63 @@ def test_a_downloaded_plugin_works_without_the_package_installed(tmp_path):
     manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
     faces = len(manifest["operators"]) + len(manifest["panels"])
     assert done.stdout.split() == [str(faces), str(ROOT / "fiftyone_saliency" / "__init__.py")]
+
+
+_REGISTER = """
+import importlib.util, os, sys, types
+sys.path = [p for p in sys.path if p and not os.path.isdir(os.path.join(p, "fiftyone_saliency"))]
+sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+sys.path.insert(0, INSTALLED)
+spec = importlib.util.spec_from_file_location("the_plugin", ROOT + "/__init__.py", submodule_search_locations=[ROOT])
+module = importlib.util.module_from_spec(spec)
+sys.modules["the_plugin"] = module
+spec.loader.exec_module(module)
+found = []
+module.register(types.SimpleNamespace(register=found.append))
+for cls in found:
+    print(cls().config.name, "|", cls().config.description)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ({"__init__": "__version__ = '0.0.1'"}, "version 0.0.1"),
+        ({"__init__": ""}, "version 0 "),
+        ({"__init__": "__version__ = '99.0'"}, "could not be imported"),
+    ],
+)
+def test_a_package_that_does_not_fit_is_said_by_one_operator(tmp_path, package, expected):
+    """Or the App would show nothing at all: FiftyOne swallows what goes wrong in `register`."""
+    folder = tmp_path / "fiftyone_saliency"
+    folder.mkdir()
+    for name, text in package.items():
+        (folder / f"{name}.py").write_text(text)
+    code = f"ROOT, INSTALLED = {str(ROOT)!r}, {str(tmp_path)!r}\n{_REGISTER}"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    (line,) = done.stdout.strip().splitlines() or [done.stderr]
+    name, _, text = line.partition(" | ")
+    assert name in yaml.safe_load((ROOT / "fiftyone.yml").read_text())["operators"], "FiftyOne drops what is not listed"
+    assert expected in text
+    assert "pip install --upgrade" in text
+    assert str(ROOT / "fiftyone_saliency") not in text
+
+
+def test_listing_the_faces_loads_no_pytorch(fo):
+    """Half a gigabyte, and seconds, for every App that has the plugin, used or not."""
+    code = (
+        "import sys, fiftyone.operators as foo, fiftyone.operators.executor as executor;"
+        "from fiftyone.plugins.context import build_plugin_contexts;"
+        f"(context,) = [c for c in build_plugin_contexts() if c.name == {NAME!r}];"
+        "print([i.to_json()['config']['name'] for i in context.instances].__len__(), context.errors);"
+        "[executor.resolve_placement(i, {}) for i in context.instances];"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'torch', 'torchvision', 'captum', 'transformers'}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
+    faces = len(manifest["operators"]) + len(manifest["panels"])
+    assert done.stdout.splitlines() == [f"{faces} []", "[]"], done.stderr
