@@ -16,7 +16,7 @@ from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice, check_int
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, RunConflictError
 from fiftyone_saliency.core.targets import GROUND_TRUTH, PREDICTED, TargetSpec, parse_target
-from fiftyone_saliency.core.types import PRECISIONS, Output, Precision, SaliencyRequest, SampleItem, Sign
+from fiftyone_saliency.core.types import OUTPUTS, PRECISIONS, Output, Precision, SaliencyRequest, SampleItem, Sign
 from fiftyone_saliency.dataset import runs, store
 from fiftyone_saliency.dataset.fields import all_images, require_field, require_samples
 from fiftyone_saliency.dataset.runs import SaliencyRun
@@ -73,9 +73,12 @@ def compute_saliency(
         parameters: the method's parameters, such as ``{"steps": 50}``.
         target: what the maps explain: ``"predicted"``, ``"ground_truth"``, the name of a class, ``"top-2"`` (the
             class of the model's second highest logit), or a contrast such as ``"predicted - ground_truth"`` (or
-            ``"contrast"``, the same), which shows what speaks for the one *rather than* the other.
+            ``"contrast"``, the same), which shows what speaks for the one *rather than* the other. Where classes do
+            not exclude each other, it is the name of a label: an image may have several.
         output: ``"logits"``, or ``"softmax"`` to explain probabilities, whose gradient vanishes where the model is
-            sure.
+            sure; ``"sigmoid"`` where classes do not exclude each other. A model that gives probabilities alone is
+            explained by them, and the run says so. Of one number for two classes, the logit of a class is that over
+            the other.
         gt_field: Classification field of the true labels; used where the target names it.
         pred_field: Classification field of the predicted labels; used where the target names it. None means
             that "predicted" is what the model says now.
@@ -170,6 +173,9 @@ def compute_saliency_targets(
     method_name, attributor = get_method(method, parameters)
     _check_fit(method_name, adapter)
     specs = {field: parse_target(target, adapter.classes) for field, target in targets.items()}
+    _check_labels(adapter, specs.values())
+    check_choice(output, "output", OUTPUTS)
+    output = adapter.scoring.checked_output(output, adapter.name)
     named = {field: _needed_fields(samples, spec, gt_field, pred_field) for field, spec in specs.items()}
     explainer = Explainer(adapter, attributor, tuple(specs.values()), seed, pred_field is not None, output)
     requests = [
@@ -259,6 +265,18 @@ def _check_fit(method: str, model: ModelAdapter) -> None:
     )
 
 
+def _check_labels(model: ModelAdapter, specs: Iterable[TargetSpec]) -> None:
+    """Raise if a target asks for the one class of an image, where it may have several labels."""
+    words = [side for spec in specs for side in spec.sides if side in {PREDICTED, GROUND_TRUTH}]
+    asked = [word for word in words if word not in model.classes]
+    if asked and model.scoring.exclusive is False:
+        raise ArgumentError(
+            f"Expected `target` to name a label of {model.name}, whose classes do not exclude each other, but got "
+            f"{asked[0]!r}, of which an image may have several. Pass a label such as {model.classes[0]!r}, or 'top-1'; "
+            "compute_saliency_targets explains several at once, a field each."
+        )
+
+
 def _choose(
     explainer: Explainer, items: list[SampleItem], num_workers: int, known: Choice | None
 ) -> tuple[Explainer, Choice]:
@@ -313,7 +331,7 @@ def _field_work(dataset: fo.Dataset, request: SaliencyRequest, model: ModelAdapt
 
 
 def _details(method: str, model: ModelAdapter, choice: Choice) -> dict[str, str]:
-    details = {"device": str(model.device), "precision": choice.reason}
+    details = {"device": str(model.device), "precision": choice.reason, "scores": str(model.scoring)}
     if list_methods()[method].family == "cam":
         details["layer"] = model.cam_layer
     return details

@@ -33,7 +33,7 @@ def faithfulness(
 ) -> Faithfulness:
     """Measure on a drawn subsample whether the pixels that the maps point at matter to the model.
 
-    The score is the softmax probability of the class that a map explains (of a contrast, the first of its two). Each
+    The score is the probability of the class that a map explains (of a contrast, the first of its two). Each
     measure stands beside what a random map scores on the same image: maps that do not beat it explain nothing.
 
     - ``"deletion"``: area under the score while pixels are replaced by the substrate, the most salient first; less is
@@ -69,7 +69,7 @@ def faithfulness(
 
     Raises:
         UnknownNameError: if there is no such run, measure or substrate.
-        ModelError: if the model is not the run's.
+        ModelError: if the model is not the run's, or what its scores are is not known.
         FieldError: if no sample carries a map of the run.
 
     References:
@@ -89,6 +89,7 @@ def faithfulness(
     check_seed(seed)
     workers = count_workers(num_workers)
     drawn = subsample(samples, model, run, count, seed)
+    drawn.explainer.model.require_probabilities()
     prober = Prober(drawn.explainer.model, drawn.explainer.method, steps, substrate)
     maps = drawn.maps()
     found: dict[str, dict[str, tuple[float | None, float | None]]] = {}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiftyone_saliency.core.types import Scores
 from fiftyone_saliency.models import registry
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def load_model(
     *,
     weights: str | Path | None = None,
     prompts: Sequence[str] | None = None,
+    scores: Scores | None = None,
 ) -> ModelAdapter:
     """Turn an image classifier into what the other verbs take; they call this themselves where need be.
 
@@ -34,7 +36,7 @@ def load_model(
     Args:
         source: the name of a registered model, or one of these:
 
-            - PyTorch: a ``torch.nn.Module`` that returns logits (N, K).
+            - PyTorch: a ``torch.nn.Module`` that returns logits or probabilities (N, K).
             - torchvision: a name such as ``"resnet50"``.
             - timm: a name such as ``"timm:resnet18"``, or a network that timm built.
             - Hugging Face: ``"hf:PATH_OR_ID"``, a pair (model, processor), an image-classification pipeline, or a
@@ -45,8 +47,8 @@ def load_model(
             - ultralytics: a ``YOLO`` classifier; it is never called itself, only the network inside.
             - black box: the path of an ``.onnx`` file, or a function that takes images, a float32 tensor
               (N, C, H, W), and returns scores (N, K). Only perturbation methods explain it.
-        classes: K class names in the order of the logits. Models that carry theirs, and ImageNet weights of
-            torchvision and timm, need none.
+        classes: K class names in the order of the logits, or ``[negative, positive]`` for a model that returns one
+            number. Models that carry theirs, and ImageNet weights of torchvision and timm, need none.
         transform: preprocessing from an RGB ``PIL.Image`` to a tensor (C, H, W): resize, crop, pad and
             normalise in any order. Where the input lies in the image is measured from it. Models that carry theirs
             need none.
@@ -54,6 +56,17 @@ def load_model(
         weights: path of a local file, safetensors or a state dict of ``torch.save``, for a torch network and for
             names of torchvision, timm and open_clip. A file that would run code is refused.
         prompts: templates of a CLIP model, such as ``["a photo of a {}."]``; a class is the mean of its prompts.
+        scores: what the numbers that the model returns are:
+
+            - ``"logits"``: a softmax makes probabilities of them; an image has exactly one of the classes. Of one
+              number for two classes, ``[negative, positive]``, a sigmoid makes that of the second.
+            - ``"probabilities"``: they are probabilities already, of classes that exclude each other.
+            - ``"sigmoid"``: an image may have several classes or none; a sigmoid makes a probability of each number,
+              unless the network ends in one or, for a black box, they lie in [0, 1].
+
+            By default that is found out: from the softmax or sigmoid that a network ends in (the logits before it
+            are then explained), from the configuration of Hugging Face, or from the answers to a few drawn images,
+            which are probabilities where they lie in [0, 1] and add up to 1. ``print(model)`` says what was found.
 
     Returns:
         The model, ready to explain.
@@ -66,7 +79,7 @@ def load_model(
     """
     from fiftyone_saliency.models.load import load
 
-    return load(source, classes, transform, layer, weights, prompts)
+    return load(source, classes, transform, layer, weights, prompts, scores)
 
 
 def load_registered(name: str) -> ModelAdapter:

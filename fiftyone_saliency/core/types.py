@@ -16,8 +16,10 @@ from fiftyone_saliency.core.errors import ArgumentError
 
 Sign = Literal["positive", "absolute", "signed"]
 SIGNS: tuple[Sign, ...] = ("positive", "absolute", "signed")
-Output = Literal["logits", "softmax"]
-OUTPUTS: tuple[Output, ...] = ("logits", "softmax")
+Output = Literal["logits", "softmax", "sigmoid"]
+OUTPUTS: tuple[Output, ...] = ("logits", "softmax", "sigmoid")
+Scores = Literal["logits", "probabilities", "sigmoid"]
+SCORES: tuple[Scores, ...] = ("logits", "probabilities", "sigmoid")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
@@ -79,7 +81,8 @@ class SaliencyRequest:
         pred_field: field of the predicted labels, if the target needs it.
         sign: which evidence is stored: ``"positive"``, ``"absolute"`` or ``"signed"``.
         seed: seed of stochastic methods, at least 0.
-        output: whether logits or softmax probabilities are explained.
+        output: whether logits or probabilities are explained: ``"softmax"`` of classes that exclude each other,
+            ``"sigmoid"`` of others.
         precision: number format of the network's trunk: ``"float32"`` leaves the network's own, ``"bfloat16"`` runs
             the trunk in bfloat16 and the head in float32.
         revision: raised when the same request would give other pixels than before.
@@ -205,10 +208,28 @@ class Prediction:
     Args:
         sample_id: id of the sample.
         label: the class with the highest logit.
-        confidence: its softmax probability, in [0, 1].
+        confidence: its probability, in [0, 1].
+        logits: one per class, float32 (K,).
     """
 
     sample_id: str
     label: str
     confidence: float
+    logits: NDArray[np.float32] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsPrediction:
+    """What a model says of one sample, where classes do not exclude each other.
+
+    Args:
+        sample_id: id of the sample.
+        labels: the labels whose probability reaches the threshold, the most probable first; there may be none.
+        confidences: their sigmoid probabilities, in [0, 1].
+        logits: one per class, float32 (K,).
+    """
+
+    sample_id: str
+    labels: tuple[str, ...]
+    confidences: tuple[float, ...]
     logits: NDArray[np.float32] = field(repr=False, compare=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,7 +40,7 @@ def borrow(model: ModelAdapter) -> Iterator[ModelAdapter]:
         ) from error
     narrow = model.dtype in {torch.bfloat16, torch.float16}
     with torch.autocast(model.device.type, enabled=False):
-        yield replace(model, module=twin.float() if narrow else twin)
+        yield model.twin(twin.float() if narrow else twin)
 
 
 def leaves(module: nn.Module) -> dict[str, nn.Module]:
@@ -62,8 +61,8 @@ def check_output(batches: Sequence[Batch], method: str) -> None:
     """
     if any(batch.output != "logits" for batch in batches):
         raise ArgumentError(
-            f"Expected `output` to be 'logits' for {method}, which has no rule for softmax, but got 'softmax'. Pass "
-            "output='logits', or choose integrated_gradients."
+            f"Expected `output` to be 'logits' for {method}, which has no rule for probabilities, but got "
+            f"{batches[0].output!r}. Pass output='logits', or choose integrated_gradients."
         )
 
 
@@ -87,6 +86,10 @@ def check_layers(model: ModelAdapter, known: Callable[[nn.Module], bool], image:
             raise ModelError(
                 f"Expected only layers that LRP has a rule for, but {name!r} is a {type(leaf).__name__}. {way_out}"
             )
+    with torch.no_grad():
+        # What its numbers are is found out first, so that no question of that stands between the layers.
+        model.logits(image)
+    for leaf in leaves(model.module).values():
         handles += [leaf.register_forward_pre_hook(between.enter), leaf.register_forward_hook(between.leave)]
     image = image.clone().requires_grad_(True)
     with between:
@@ -114,7 +117,7 @@ def attribution(relevance: Tensor, scores: Tensor) -> Attribution:
 # What changes nothing but the shape, or, like ReLU, hands on whole what reaches it.
 _HARMLESS = {
     *("__get__", "__getitem__", "cat", "clone", "concat", "contiguous", "dropout", "feature_dropout"),
-    *("flatten", "float", "permute", "relu", "relu_", "reshape", "squeeze", "stack", "to", "transpose"),
+    *("flatten", "float", "pad", "permute", "relu", "relu_", "reshape", "squeeze", "stack", "to", "transpose"),
     *("unflatten", "unsqueeze", "view"),
 }
 

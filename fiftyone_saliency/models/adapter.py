@@ -1,11 +1,11 @@
-"""The one shape that every model takes here: images → logits, with what belongs to it."""
+"""The one shape that every model takes here: images → one number per class, with what belongs to it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ModelError
-from fiftyone_saliency.core.types import Placement
+from fiftyone_saliency.core.types import SCORES, Placement, Scores
 from fiftyone_saliency.models.layers import default_layer, find_layer
 from fiftyone_saliency.models.lending import lent
 from fiftyone_saliency.models.preprocessing import Preprocessing
+from fiftyone_saliency.models.scores import Asked, BeforeLast, Scoring, as_rows, find_scoring
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +31,13 @@ class ModelAdapter:
     afterwards it is as it was, also after an exception.
 
     Args:
-        module: network that maps images (N, C, H, W) to logits (N, K).
+        module: network that maps images (N, C, H, W) to logits (N, K), or (N, 1) for two classes.
         classes: K class names in the order of the logits.
         transform: what turns an RGB ``PIL.Image`` into a tensor (C, H, W).
         layer: dotted name of the CAM layer; None finds the last one with a spatial output.
         name: what a person calls the model.
         differentiable: False for a black box (an ONNX file, a plain function): only perturbation methods explain it.
+        scores: what the network's numbers are, see `fiftyone_saliency.load_model`; None finds out.
     """
 
     module: nn.Module
@@ -43,8 +46,11 @@ class ModelAdapter:
     layer: str | None = None
     name: str = ""
     differentiable: bool = True
+    scores: Scores | None = None
 
     def __post_init__(self) -> None:
+        if self.scores is not None:
+            check_choice(self.scores, "scores", SCORES)
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
             raise ModelError(f"Expected `classes` to be distinct, but {twice[:3]} appear more than once.")
@@ -68,20 +74,31 @@ class ModelAdapter:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits over weights, architecture, classes, CAM layer and preprocessing."""
+        """Sixteen hexadecimal digits over weights, architecture, classes, CAM layer, scores and preprocessing."""
         digest = hashlib.sha256(repr(self.module).encode())
         digest.update(repr(_settings(self.module)).encode())
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
             if isinstance(value, Tensor):
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        digest.update(repr((self.classes, self.layer)).encode())
+        digest.update(repr((self.classes, self.layer, self.scoring.identity)).encode())
         digest.update(self.preprocessing.fingerprint)
         return digest.hexdigest()[:16]
 
     def prepare(self, image: Image.Image) -> tuple[Tensor, Placement]:
         """Turn an upright RGB image into the network's input (C, H, W) and say where it lies in the image."""
         return self.preprocessing(image)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """How the network's numbers are read: as told, or as its first forward pass showed.
+
+        Raises:
+            ModelError: if the network does not return one row of numbers per image, or not what is told.
+        """
+        with lent(self.module), torch.no_grad():
+            self.logits(self.probe_image())
+        return self.__dict__["scoring"]
 
     def logits(self, images: Tensor) -> Tensor:
         """Run the network.
@@ -90,26 +107,50 @@ class ModelAdapter:
             images: (N, C, H, W) on any device, of any floating type.
 
         Returns:
-            Logits (N, K), float32 or finer.
+            One column per class, (N, K), float32 or finer: logits, or what `scoring` says.
 
         Raises:
-            ModelError: if the network does not return one row of K logits per image.
+            ModelError: if the network does not return one row of numbers per image, or not what is told.
         """
-        output = self.module(images.to(self.device, self.dtype))
-        if not isinstance(output, Tensor):
-            output = getattr(output, "logits", output)
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ModelError(
-                f"Expected the model to return a tensor of logits (N, K) for N={len(images)}, but got {got}. "
-                "Wrap the model in a module that returns the logits alone."
-            )
-        if output.shape[1] != len(self.classes):
-            raise ModelError(
-                f"Expected one class name per logit, but the model returns {output.shape[1]} logits and `classes` "
-                f"has {len(self.classes)} names. Pass the class list in the order of the logits."
-            )
-        return output if output.dtype == torch.float64 else output.float()
+        scoring: Scoring | None = self.__dict__.get("scoring")
+        if scoring is not None and not scoring.before:
+            rows = self._rows(images)
+        else:
+            with BeforeLast() as seen:
+                rows = self._rows(images)
+            if scoring is None:
+                ask = Asked(self._rows, images[:1], self.differentiable)
+                scoring = find_scoring(rows, seen, ask, len(self.classes), self.scores)
+                self.__dict__["scoring"] = scoring
+            rows = seen.before(rows) if scoring.before else rows
+        return scoring.columns(rows if rows.dtype == torch.float64 else rows.float())
+
+    def _rows(self, images: Tensor) -> Tensor:
+        return as_rows(self.module(images.to(self.device, self.dtype)), len(images), len(self.classes))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class, float64 (N, K), of what `logits` returned.
+
+        Raises:
+            ModelError: if it is not known what the model's numbers are.
+        """
+        self.require_probabilities()
+        return self.scoring.probabilities_of(logits)
+
+    def require_probabilities(self) -> None:
+        """Raise unless it is known what the model's numbers are.
+
+        Raises:
+            ModelError: with what to say to `load_model`.
+        """
+        self.scoring.require_known(self.name or "the model")
+
+    def twin(self, module: nn.Module, **changes: Any) -> ModelAdapter:
+        """Return the model with another network in its place; what was found out of this one holds for both."""
+        other = replace(self, module=module, **changes)
+        known = ("preprocessing", "scoring")
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name in known})
+        return other
 
     @cached_property
     def cam_layer(self) -> str:
@@ -138,6 +179,9 @@ class ModelAdapter:
         """Borrow the module for differentiation: evaluation mode, no in-place activations, frozen, not compiled."""
         with lent(self.module):
             yield self
+
+    def __str__(self) -> str:
+        return f"{self.name or type(self.module).__name__}: {len(self.classes)} classes\n  scores: {self.scoring}"
 
 
 def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:

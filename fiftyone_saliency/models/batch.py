@@ -26,7 +26,7 @@ class Batch:
         images: preprocessed images, float (N, C, H, W).
         targets: what each map explains, N of them.
         seeds: seed of each image's random numbers, N of them, so that a map does not depend on its batch.
-        output: whether the score is a logit or a softmax probability.
+        output: what makes the score of a column: ``"logits"`` the column itself, ``"softmax"`` or ``"sigmoid"``.
         forward: the forward pass over these images that the caller has already made, or None.
         rows: images per forward pass for methods that make many; memory grows with it.
     """
@@ -73,9 +73,11 @@ def score_of(logits: Tensor, plus: Tensor, minus: Tensor, output: Output) -> Ten
         logits: (N, K).
         plus: columns whose evidence is shown, int64 (N,).
         minus: columns to subtract, int64 (N,), -1 for none.
-        output: ``"logits"``, or ``"softmax"`` for probabilities, which saturate.
+        output: ``"logits"``, or ``"softmax"`` and ``"sigmoid"`` for probabilities, which saturate.
     """
-    values = logits.softmax(dim=1) if output == "softmax" else logits
+    values = logits
+    if output != "logits":
+        values = logits.softmax(dim=1) if output == "softmax" else logits.sigmoid()
     score = values.gather(1, plus[:, None])[:, 0]
     subtracted = values.gather(1, minus.clamp(min=0)[:, None])[:, 0]
     return torch.where(minus >= 0, score - subtracted, score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -40,9 +39,7 @@ def folded(model: ModelAdapter, keep: Collection[str]) -> ModelAdapter:
             pairs = [pair for pair in pairs if not {*pair} & {*keep}]
             if not pairs:
                 return model
-            twin = replace(model, module=_fold(model.module, pairs), layer=model.cam_layer if keep else model.layer)
-            # What was found out about the transform holds for both.
-            twin.__dict__["preprocessing"] = model.preprocessing
+            twin = model.twin(_fold(model.module, pairs), layer=model.cam_layer if keep else model.layer)
             found = twin.logits(image)
     except Exception:  # noqa: BLE001 - a network that cannot be copied or looked into runs as it was written
         return model

@@ -75,7 +75,10 @@ def load(source: Any, options: LoadOptions, prompts: Sequence[str] = PROMPTS) ->
     options.refuse("prompts", parts.name)
     labels = getattr(parts.model.config, "id2label", None) or {}
     classes = [label for _, label in sorted(labels.items(), key=lambda item: int(item[0]))]
-    return replace(options, transform=transform).adapt(parts.model, parts.name, classes)
+    # What the loss took the logits for in training: the network itself ends in neither softmax nor sigmoid.
+    multi_label = getattr(parts.model.config, "problem_type", None) == "multi_label_classification"
+    scores = "sigmoid" if multi_label else None
+    return replace(options, transform=transform).adapt(parts.model, parts.name, classes, scores=scores)
 
 
 class _Processed:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from fiftyone_saliency.core.errors import ModelError, UnknownNameError
+from fiftyone_saliency.core.types import Scores
 from fiftyone_saliency.models import (
     from_black_box,
     from_fiftyone,
@@ -59,7 +60,7 @@ SOURCES = (
     ),
     Source("timm", "a name such as `timm:resnet18`, or a network that timm built", from_timm, "timm"),
     Source("FiftyOne", "a `TorchImageModel`, as the zoo's are", from_fiftyone),
-    Source("PyTorch", "any `torch.nn.Module` that returns logits (N, K)", from_module),
+    Source("PyTorch", "any `torch.nn.Module` that returns logits or probabilities (N, K)", from_module),
     Source(
         "black box",
         "a path that ends in .onnx, or a function from images (N, C, H, W) to scores (N, K)",
@@ -76,9 +77,10 @@ def load(
     layer: str | None = None,
     weights: str | Path | None = None,
     prompts: Sequence[str] | None = None,
+    scores: Scores | None = None,
 ) -> ModelAdapter:
     """See `fiftyone_saliency.load_model`."""
-    options = LoadOptions(classes, transform, layer, weights, prompts)
+    options = LoadOptions(classes, transform, layer, weights, prompts, scores)
     registered = registered_models().get(source) if isinstance(source, str) else None
     # Weights belong to an architecture: they pass over a registered model of the same name.
     if registered is None or (weights is not None and from_torchvision.matches(source)):
@@ -111,11 +113,12 @@ def _from_source(source: Any, options: LoadOptions) -> ModelAdapter:
 def _override(model: ModelAdapter, options: LoadOptions) -> ModelAdapter:
     options.refuse("weights", model.name)
     options.refuse("prompts", model.name)
-    if options.classes is None and options.transform is None and options.layer is None:
+    if all(said is None for said in (options.classes, options.transform, options.layer, options.scores)):
         return model
     return replace(
         model,
         classes=model.classes if options.classes is None else check_classes(options.classes, model.name),
         transform=options.transform or model.transform,
         layer=options.layer or model.layer,
+        scores=options.scores or model.scores,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from fiftyone_saliency.core.errors import ArgumentError, MissingExtraError, ModelError
+from fiftyone_saliency.core.types import Scores
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
 
 _USES = {
@@ -30,6 +31,7 @@ class LoadOptions:
     layer: str | None = None
     weights: str | Path | None = None
     prompts: Sequence[str] | None = None
+    scores: Scores | None = None
 
     def refuse(self, argument: str, source: object) -> None:
         """Raise if an argument is given that this source has no use for.
@@ -51,6 +53,7 @@ class LoadOptions:
         classes: Iterable[Any] | None = None,
         transform: Callable[..., Any] | None = None,
         differentiable: bool = True,
+        scores: Scores | None = None,
     ) -> ModelAdapter:
         """Join a network with what was said of it.
 
@@ -60,6 +63,7 @@ class LoadOptions:
             classes: class names that the model brings itself; those of the caller come first.
             transform: preprocessing that the model brings itself; the caller's comes first.
             differentiable: False for a black box.
+            scores: what its configuration says that its numbers are; the caller's word comes first.
 
         Raises:
             ModelError: if nobody named the classes, or the preprocessing.
@@ -71,7 +75,7 @@ class LoadOptions:
                 "Pass a callable that turns a PIL image into a tensor (C, H, W)."
             )
         names = check_classes(self.classes or (None if classes is None else distinct(classes)), name)
-        return ModelAdapter(module, names, chosen, self.layer, name, differentiable)
+        return ModelAdapter(module, names, chosen, self.layer, name, differentiable, self.scores or scores)
 
 
 def distinct(names: Iterable[Any]) -> tuple[str, ...]:

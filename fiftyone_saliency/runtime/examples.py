@@ -69,6 +69,5 @@ def _examples(images: Sequence[LoadedImage], explainer: Explainer) -> Examples |
     if not targets:
         return None
     kept = tuple(images[i] for i in targets)
-    seeds = tuple(sample_seed(explainer.seed, image.item.id) for image in kept)
-    batch = Batch(tensors[list(targets)], tuple(targets.values()), seeds, explainer.output)
-    return Examples(kept, batch)
+    seeds = [sample_seed(explainer.seed, image.item.id) for image in kept]
+    return Examples(kept, explainer.batch(tensors[list(targets)], list(targets.values()), seeds))

@@ -149,12 +149,12 @@ class Prober:
 
     @torch.no_grad()
     def _probabilities(self, batch: Batch, images: Sequence[Tensor]) -> NDArray[np.float64]:
-        """Return the softmax probability of the target's class for each variant (C, H, W) of the image."""
+        """Return the probability of the target's class for each variant (C, H, W) of the image."""
         logits = [
             self.model.logits(torch.stack(list(images[start : start + batch.rows])))
             for start in range(0, len(images), batch.rows)
         ]
-        return torch.cat(logits).double().softmax(dim=1)[:, batch.targets[0].index].cpu().numpy()
+        return self.model.probabilities(torch.cat(logits))[:, batch.targets[0].index].cpu().numpy()
 
 
 def draw_squares(count: int, size: tuple[int, int], generator: Generator) -> Tensor:

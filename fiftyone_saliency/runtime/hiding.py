@@ -95,7 +95,7 @@ class Hider:
             if not torch.isfinite(answers).all():
                 part.failures.append(Failure(image.item.id, image.item.filepath, "the logits are not finite"))
                 continue
-            part.results.append((image.item.id, _effect(answers, masks[image.item.id])))
+            part.results.append((image.item.id, self._effect(answers, masks[image.item.id])))
 
     def _masks(self, image: LoadedImage, scene: Scene) -> list[Mask]:
         """Return the region in the network's input and its controls, each (H, W); nothing if there is no region."""
@@ -118,6 +118,26 @@ class Hider:
         else:
             filling = surroundings(images, weights)
         return torch.cat([image[None], blend(images, filling, weights)])
+
+    def _effect(self, columns: Tensor, masks: Sequence[Mask]) -> Hidden:
+        """Compare the answers (V, K) to the image intact, without the region, and without each control."""
+        scoring = self.model.scoring
+        answers = scoring.answers(columns)
+        flips = (answers[1:] != answers[0]).any(dim=1).double()
+        # Of several labels it is the most probable one that is followed.
+        logits = scoring.logits_of(columns)
+        best = int(logits[0].argmax())
+        scores = logits[:, best] - logits[:, 1 - best] if scoring.single else logits[:, best]
+        changes = scores[1:] - scores[0]
+        region, *controls = masks
+        return Hidden(
+            area=float(region.mean()),
+            flip=float(flips[0]),
+            control_flip=float(flips[1:].mean()),
+            logit_change=float(changes[0]),
+            control_logit_change=float(changes[1:].mean()),
+            overlap=float(np.mean([overlap(region, control) for control in controls])),
+        )
 
 
 def _swapped(image: Tensor, region: Mask, partner: LoadedImage, weights: Mask) -> tuple[Tensor, Tensor]:
@@ -153,19 +173,3 @@ def _box(region: Mask) -> tuple[slice, slice]:
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
-
-
-def _effect(logits: Tensor, masks: Sequence[Mask]) -> Hidden:
-    """Compare the answers (V, K) to the image intact, without the region, and without each control."""
-    answer = int(logits[0].argmax())
-    flips = (logits[1:].argmax(dim=1) != answer).double()
-    changes = logits[1:, answer] - logits[0, answer]
-    region, *controls = masks
-    return Hidden(
-        area=float(region.mean()),
-        flip=float(flips[0]),
-        control_flip=float(flips[1:].mean()),
-        logit_change=float(changes[0]),
-        control_logit_change=float(changes[1:].mean()),
-        overlap=float(np.mean([overlap(region, control) for control in controls])),
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -44,7 +43,7 @@ def cascade(model: ModelAdapter, stages: int, seed: int) -> Iterator[tuple[float
         https://arxiv.org/abs/1810.03292
         He, Zhang, Ren, Sun. Delving Deep into Rectifiers. ICCV 2015, eq. 10. https://arxiv.org/abs/1502.01852
     """
-    drawn = replace(model, module=_copy(model))
+    drawn = model.twin(_copy(model))
     layers = list(reversed(_layers(drawn)))
     devices = [drawn.device] if drawn.device.type == "cuda" else []
     generator = Generator().manual_seed(seed)

@@ -16,7 +16,16 @@ import torch
 from fiftyone_saliency.core.errors import SaliencyError, TargetError
 from fiftyone_saliency.core.maps import frame_size, place
 from fiftyone_saliency.core.targets import TargetSpec
-from fiftyone_saliency.core.types import Failure, Output, Precision, Prediction, SaliencyMap, SampleItem, Target
+from fiftyone_saliency.core.types import (
+    Failure,
+    LabelsPrediction,
+    Output,
+    Precision,
+    Prediction,
+    SaliencyMap,
+    SampleItem,
+    Target,
+)
 from fiftyone_saliency.methods._attribute import attribute, attribute_all, look
 from fiftyone_saliency.methods._registry import Method
 from fiftyone_saliency.models.adapter import ModelAdapter
@@ -29,6 +38,8 @@ R = TypeVar("R")
 Loaded = Sequence[LoadedImage | Failure]
 _LOG = logging.getLogger("fiftyone_saliency")
 _NOWHERE = Target(0, "")
+# Least probability of a label that a model predicts, where classes do not exclude each other.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,14 @@ class Explainer:
         """How many of the model's highest logits decide the targets."""
         return max(spec.depth(self.model.classes, self.stored_predictions) for spec in self.targets)
 
+    def batch(
+        self, images: torch.Tensor, targets: Sequence[Target], seeds: Sequence[int], forward: Forward | None = None
+    ) -> Batch:
+        """Return images and targets as a method takes them."""
+        scoring = self.model.scoring
+        explained = tuple(scoring.explained(target, self.output) for target in targets)
+        return Batch(images, explained, tuple(seeds), scoring.link(self.output), forward, self.limit.rows)
+
     def probe(self) -> None:
         """Explain one drawn image, so that what is wrong with model or method stops the run at its start.
 
@@ -100,7 +119,7 @@ class Explainer:
         """
         with self.model.explaining():
             images = self.model.probe_image()
-            attribute(self.method, self.model, Batch(images, (_NOWHERE,), (0,), self.output))
+            attribute(self.method, self.model, self.batch(images, (_NOWHERE,), (0,)))
 
     def still_explains(self, item: SampleItem, slot: int, label: str) -> bool:
         """Return whether a stored map of that label is what would be computed for the sample and target now."""
@@ -156,8 +175,8 @@ class Explainer:
                 images, tensors, forward, table = _narrow(images, tensors, forward, table)
                 if not images:
                     return
-            seeds = tuple(sample_seed(self.seed, image.item.id) for image in images)
-            batches = [Batch(tensors, targets, seeds, self.output, forward, self.limit.rows) for targets in table]
+            seeds = [sample_seed(self.seed, image.item.id) for image in images]
+            batches = [self.batch(tensors, targets, seeds, forward) for targets in table]
             attributions = attribute_all(self.method, self.model, batches)
             scores = [batch.scores(forward.logits.detach()).tolist() for batch in batches]
         for part, targets, attribution, score in zip(parts, table, attributions, scores, strict=True):
@@ -194,39 +213,51 @@ class Explainer:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predict the class of each image of a chunk.
+    """Predict the class of each image of a chunk, or its labels where classes do not exclude each other.
 
     Args:
         model: the model.
         limit: how much goes through the network at once.
+        threshold: least probability of a label, in [0, 1], where classes do not exclude each other.
     """
 
     model: ModelAdapter
     limit: Limit = field(default_factory=Limit)
+    threshold: float = THRESHOLD
 
     def probe(self) -> None:
         """Predict one drawn image, so that what is wrong with the model stops the run at its start.
 
         Raises:
-            ModelError: if the model, its classes and its preprocessing do not agree.
+            ModelError: if the model, its classes and its preprocessing do not agree, or its scores may be anything.
         """
         with self.model.explaining(), torch.no_grad():
-            self.model.logits(self.model.probe_image())
+            self.model.probabilities(self.model.logits(self.model.probe_image()))
 
-    def __call__(self, chunk: Loaded) -> ChunkResult[Prediction]:
+    def __call__(self, chunk: Loaded) -> ChunkResult[Prediction | LabelsPrediction]:
         """Predict a chunk."""
         return isolate(chunk, self._predict, 1, self.limit)[0]
 
-    def _predict(self, images: Sequence[LoadedImage], parts: list[ChunkResult[Prediction]]) -> None:
+    def _predict(self, images: Sequence[LoadedImage], parts: list[ChunkResult[Prediction | LabelsPrediction]]) -> None:
         with self.model.explaining(), torch.no_grad():
-            logits = self.model.logits(stack(images, self.model)).cpu()
-        for image, row, probabilities in zip(images, logits, logits.double().softmax(dim=1), strict=True):
+            columns = self.model.logits(stack(images, self.model)).cpu()
+        table = zip(images, self.model.scoring.logits_of(columns), self.model.probabilities(columns), strict=True)
+        for image, row, probabilities in table:
             if not torch.isfinite(row).all():
                 parts[0].failures.append(Failure(image.item.id, image.item.filepath, "the logits are not finite"))
-                continue
-            best = int(row.argmax())
-            label, confidence = self.model.classes[best], float(probabilities[best])
-            parts[0].results.append(Prediction(image.item.id, label, confidence, row.numpy()))
+            elif self.model.scoring.exclusive:
+                best = int(row.argmax())
+                label, confidence = self.model.classes[best], float(probabilities[best])
+                parts[0].results.append(Prediction(image.item.id, label, confidence, row.numpy()))
+            else:
+                order = [
+                    k
+                    for k in probabilities.argsort(descending=True, stable=True).tolist()
+                    if probabilities[k] >= self.threshold
+                ]
+                labels = tuple(self.model.classes[k] for k in order)
+                confidences = tuple(float(probabilities[k]) for k in order)
+                parts[0].results.append(LabelsPrediction(image.item.id, labels, confidences, row.numpy()))
 
 
 def reduced(model: ModelAdapter, precision: Precision) -> AbstractContextManager[Any]:
