@@ -48,8 +48,7 @@ def summary(matrix: ConfusionMatrix) -> str:
 def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
     """Return what is known of a cell, as markdown."""
     counts, view = cell.matrix.counts, cell.view()
-    row = sum(n for (t, _), n in counts.pairs.items() if t == cell.truth)
-    column = sum(n for (_, p), n in counts.pairs.items() if p == cell.prediction)
+    row, column = counts.row_total(cell.truth), counts.column_total(cell.prediction)
     facts = [
         f"**{cell.count:,}** samples",
         f"{_share(cell.count, row)} of truth *{show(cell.truth)}*",

@@ -11,6 +11,7 @@ from fiftyone_saliency.dataset import views
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, count_confusion, fields_of_evaluation
 from fiftyone_saliency.dataset.curate import as_tags
 from fiftyone_saliency.dataset.fields import dataset_of, fresh_dataset_of, require_samples
+from fiftyone_saliency.dataset.label_confusion import count_labels, holds_several
 from fiftyone_saliency.dataset.views import WHICH, Which
 
 
@@ -20,14 +21,25 @@ def confusion(
     *,
     gt_field: str = "ground_truth",
     eval_key: str | None = None,
+    label: str | None = None,
 ) -> ConfusionMatrix:
     """Count truth against prediction; samples that lack one have a row or column of their own.
 
+    Where a sample has several labels (Classifications fields), pairs of labels are counted: in ``cells["dog", "cat"]``
+    are the samples whose dog was missed and who were taken to show a cat; ``cells["dog", "dog"]`` those whose dog was
+    found; None stands for "nothing was missed" or "nothing was wrongly predicted". A sample may be in several cells,
+    and the accuracy is the share of samples whose labels are all right (subset accuracy). One without truth or
+    prediction is in none. See `fiftyone_saliency.core.label_counts.PairCounts`.
+
+    With `label`, one label is counted for itself: ``cells["dog", "not dog"]`` are the samples whose dog was missed,
+    as in scikit-learn's ``multilabel_confusion_matrix``.
+
     Args:
         samples: dataset or view; an empty one gives an empty matrix.
-        pred_field: Classification field of the predicted labels; ``"predictions"`` by default.
-        gt_field: Classification field of the true labels.
+        pred_field: Classification or Classifications field of the predicted labels; ``"predictions"`` by default.
+        gt_field: Classification or Classifications field of the true labels.
         eval_key: name of a FiftyOne classification evaluation that says which two fields, instead of both.
+        label: the one label whose presence is counted, or None.
 
     Returns:
         The matrix. ``matrix.cells["cake", "chocolate"].view()`` are the samples whose truth is cake and whose
@@ -35,14 +47,18 @@ def confusion(
 
     Raises:
         ArgumentError: if both ``pred_field`` and ``eval_key`` are given.
-        UnknownNameError: if a field or evaluation does not exist.
-        FieldError: if a field is no Classification field.
+        UnknownNameError: if a field, evaluation or label does not exist.
+        FieldError: if a field holds no classifications.
     """
     if eval_key is not None:
         if pred_field is not None:
             raise ArgumentError("Expected either `pred_field` or `eval_key`, but got both. Leave one out.")
         pred_field, gt_field = fields_of_evaluation(samples, eval_key)
-    return count_confusion(samples, pred_field or "predictions", gt_field)
+    dataset_of(samples)
+    pred_field = pred_field or "predictions"
+    if label is not None or holds_several(samples, pred_field, gt_field):
+        return count_labels(samples, pred_field, gt_field, label)
+    return count_confusion(samples, pred_field, gt_field)
 
 
 def save_cell_view(cell: Cell) -> str:

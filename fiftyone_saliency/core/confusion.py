@@ -66,8 +66,22 @@ class ConfusionCounts:
         """Share of correct samples among those with both labels, in [0, 1]; None if there are none."""
         return self.correct / self.judged if self.judged else None
 
+    def row_total(self, label: str | None) -> int:
+        """Number of samples with this true label."""
+        return self._sums[0].get(label, 0)
+
+    def column_total(self, label: str | None) -> int:
+        """Number of samples with this predicted label."""
+        return self._sums[1].get(label, 0)
+
+    @cached_property
+    def _sums(self) -> tuple[dict[str | None, int], dict[str | None, int]]:
+        """Sums of rows and of columns by label."""
+        rows, columns = (self.counts.sum(axis=axis).tolist() for axis in (1, 0))
+        return dict(zip(self.labels, rows, strict=True)), dict(zip(self.labels, columns, strict=True))
+
     def normalised(self, by: Normalise = "none") -> NDArray[np.float64]:
-        """Return the counts as they are, as shares of their row (recall) or of their column (precision).
+        """Return the counts as they are, as shares of their row's samples (recall) or their column's (precision).
 
         Returns:
             float64 (K, K); an empty row or column is NaN, because its share is undefined.
@@ -75,7 +89,9 @@ class ConfusionCounts:
         counts = self.counts.astype(np.float64)
         if by == "none":
             return counts
-        sums = counts.sum(axis=1 if by == "row" else 0, keepdims=True)
+        total = self.row_total if by == "row" else self.column_total
+        sums = np.array([total(label) for label in self.labels], np.float64)
+        sums = np.broadcast_to(sums[:, None] if by == "row" else sums, counts.shape)
         return np.divide(counts, sums, out=np.full_like(counts, np.nan), where=sums > 0)
 
     def top_confusions(self, count: int | None = None, min_count: int = 1) -> list[tuple[Pair, int]]:

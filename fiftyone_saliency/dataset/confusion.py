@@ -49,9 +49,7 @@ class Cell:
 
         An expression stays true after relabelling: the view follows the labels as they are.
         """
-        return self.matrix.samples.match(
-            _is(self.matrix.gt_field, self.truth) & _is(self.matrix.pred_field, self.prediction)
-        )
+        return self.matrix.samples.match(self.matrix.expression(self.truth, self.prediction))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +82,14 @@ class ConfusionMatrix:
     def accuracy(self) -> float | None:
         """Share of correct samples among those with both labels, in [0, 1]; None if there are none."""
         return self.counts.accuracy
+
+    def expression(self, truth: str | None, prediction: str | None) -> Any:
+        """Return which samples a cell holds, as an expression on their labels."""
+        return _is(self.gt_field, truth) & _is(self.pred_field, prediction)
+
+    def says(self, truth: str | None, prediction: str | None) -> str:
+        """Say in words which samples a cell holds."""
+        return f"{self.gt_field} is {truth!r} and {self.pred_field} is {prediction!r}"
 
     def __str__(self) -> str:
         c = self.counts

@@ -101,8 +101,7 @@ def free_name(dataset: fo.Dataset, base: str, mark: str, identity: str) -> str:
 
 def _identity(cell: Cell) -> str:
     """Say which cell it is: names do not, for a class may be called "(none)" and a truth may have two fields."""
-    matrix = cell.matrix
-    return f"{_MARK}: {matrix.gt_field} is {cell.truth!r} and {matrix.pred_field} is {cell.prediction!r}."
+    return f"{_MARK}: {cell.matrix.says(cell.truth, cell.prediction)}."
 
 
 def _description(dataset: fo.Dataset, name: str) -> str:
