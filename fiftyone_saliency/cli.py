@@ -86,7 +86,7 @@ def _measured(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
 
 def _parser() -> argparse.ArgumentParser:
     from fiftyone_saliency.core.gate import BOUNDS, MIN_SAMPLES, SCOPES
-    from fiftyone_saliency.core.statistics import SEED
+    from fiftyone_saliency.core.types import SEED
 
     parser = argparse.ArgumentParser(
         prog="fiftyone-saliency",

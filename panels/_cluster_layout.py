@@ -119,4 +119,4 @@ def _button(row: Any, name: str, label: str, icon: str, on_click: Any, **options
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None or low == high else f" ({low:.0%}–{high:.0%})"
+    return " (too few)" if low is None or high is None else f" ({low:.0%}–{high:.0%})"

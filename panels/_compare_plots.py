@@ -130,7 +130,7 @@ def _whiskers(share: RegionShare) -> tuple[float, float]:
 def _interval(share: RegionShare | None) -> str:
     if share is None or share.mean is None:
         return "undefined"
-    interval = "" if share.low is None or share.high is None else f" [{share.low:.1%}, {share.high:.1%}]"
+    interval = " (too few)" if share.low is None or share.high is None else f" [{share.low:.1%}, {share.high:.1%}]"
     undefined = f", {share.undefined} undefined" if share.undefined else ""
     return f"{share.mean:.1%}{interval}, n {share.n}{undefined}"
 

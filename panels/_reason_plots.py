@@ -8,6 +8,7 @@ from fiftyone_saliency.core.colours import RIGHT, WRONG, region_colours
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show, shown_labels
 from fiftyone_saliency.core.evidence import RegionShare
 from fiftyone_saliency.core.reasons import Reason, Reasons
+from fiftyone_saliency.core.statistics import Summary
 
 from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, layout_of, percent, unique_names
 
@@ -165,13 +166,14 @@ def _hover(cell: Reason) -> str:
         if share.mean is not None:
             lines.append(f"{name} {share.mean:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}")
     if cell.right is not None and cell.right.mean is not None:
-        interval = "" if cell.right.low is None else f" [{cell.right.low:.0%}, {cell.right.high:.0%}]"
-        lines.append(f"right reason {cell.right.mean:.0%}{interval}")
+        lines.append(f"right reason {cell.right.mean:.0%}{_interval(cell.right)}")
     return "<br>".join(lines)
 
 
-def _interval(share: RegionShare) -> str:
-    return "" if share.low is None else f" [{share.low:.0%}, {share.high:.0%}]"
+def _interval(share: RegionShare | Summary) -> str:
+    if share.mean is None:
+        return ""
+    return " (too few)" if share.low is None else f" [{share.low:.0%}, {share.high:.0%}]"
 
 
 def _right_share(reasons: Reasons, reason: Reason) -> float:

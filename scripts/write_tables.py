@@ -107,6 +107,30 @@ def _cues() -> str:
     return "\n".join([*rows, "", text])
 
 
+def _coverage() -> str:
+    found = _measured("coverage")["mean of shares"]
+    rows = [
+        "| samples | true mean covered, worst shape | by Student's | by the bootstrap | "
+        "a gate at its bound passes by luck | width beside Student's |",
+        "|---|---|---|---|---|---|",
+    ]
+    for count, ways in found.items():
+        ours, student, bootstrap = ways["fiftyone-saliency"], ways["Student"], ways["percentile bootstrap"]
+        if ours is None:
+            rows.append(f"| {count} | too few | | {_worst(bootstrap)} | never | |")
+            continue
+        width = ours["mean width"] / student["mean width"]
+        luck = ours["luck of a gate, worst shape"]
+        rows.append(
+            f"| {count} | {_worst(ours)} | {_worst(student)} | {_worst(bootstrap)} | {luck:.1%} | {width:.2f} × |"
+        )
+    return "\n".join(rows)
+
+
+def _worst(way: dict[str, Any]) -> str:
+    return f"{min(way['coverage, worst shape'].values()):.3f}"
+
+
 def _wrongly_fixed(pairs: list[dict[str, Any]]) -> int:
     return sum(pair["verdict"] == "fixed" and not pair["right"] for pair in pairs)
 
@@ -119,7 +143,13 @@ def _measured(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-_TABLES: dict[str, Callable[[], str]] = {"methods": _methods, "models": _models, "speed": _speed, "cues": _cues}
+_TABLES: dict[str, Callable[[], str]] = {
+    "methods": _methods,
+    "models": _models,
+    "speed": _speed,
+    "cues": _cues,
+    "coverage": _coverage,
+}
 
 if __name__ == "__main__":
     main()

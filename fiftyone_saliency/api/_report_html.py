@@ -60,9 +60,11 @@ def percent(value: float | None) -> str:
 
 
 def _interval(value: Mapping[str, Any] | None) -> str:
-    """Return the ends of an interval; nothing where it is undefined."""
-    if value is None or value["low"] is None:
+    """Return the ends of an interval; "too few" without one, and nothing without a mean."""
+    if value is None or value["mean"] is None:
         return ""
+    if value["low"] is None:
+        return "too few"
     return f"{value['low'] * 100:.1f}–{value['high'] * 100:.1f}\N{NO-BREAK SPACE}%"
 
 

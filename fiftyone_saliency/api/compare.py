@@ -21,7 +21,7 @@ from fiftyone_saliency.core.comparison import (
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.maps import LEVELS
-from fiftyone_saliency.core.statistics import difference, summarise
+from fiftyone_saliency.core.statistics import Difference, difference, summarise
 from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, MIN_EFFECT, Axis, NoiseFloor, Verdict, noise_of
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.comparison import RunComparison, Shares
@@ -185,10 +185,12 @@ def _second_pass(
 
 
 def _measure_floor(twin: _Pass, second: _Pass, sides: Sides | None) -> NoiseFloor:
+    # Noise scatters on both sides, so that Student's interval is enough: nothing rare hides in it.
     reason = 0.0
     if sides is not None and twin.evidence is not None and second.evidence is not None:
-        reason = noise_of(difference(balance(twin.evidence, sides), balance(second.evidence, sides)))
-    accuracy = noise_of(difference(twin.right, second.right))
+        columns = (balance(evidence, sides) for evidence in (twin.evidence, second.evidence))
+        reason = noise_of(difference(*columns, bounds=None))
+    accuracy = noise_of(difference(twin.right, second.right, bounds=None))
     source = "a second pass" if second.field == twin.field else f"run {second.field!r}"
     return NoiseFloor(max(reason, STORAGE), accuracy, f"{source} beside {twin.field!r}")
 
@@ -197,8 +199,12 @@ def _reason(shares: Shares | None, sides: Sides | None, floor: float, goal: floa
     if sides is None or shares is None:
         return None
     sides.check(shares.overall)
-    movement = difference(balance(shares.before, sides), balance(shares.after, sides))
+    movement = _movement(shares.before, shares.after, sides)
     return Axis("reason", movement, floor, summarise(right_reasons(shares.after, sides)), goal)
+
+
+def _movement(before: Evidence, after: Evidence, sides: Sides) -> Difference:
+    return difference(balance(before, sides), balance(after, sides), sides.bounds)
 
 
 def _withheld(records: Sequence[SaliencyRun]) -> str | None:

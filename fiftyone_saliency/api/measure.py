@@ -8,7 +8,7 @@ import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.checks import check_choice
-from fiftyone_saliency.core.evidence import By
+from fiftyone_saliency.core.evidence import By, group_rows
 from fiftyone_saliency.dataset.fields import require_field, require_samples
 from fiftyone_saliency.dataset.regions import RegionShares, read_evidence
 
@@ -57,5 +57,6 @@ def region_shares(
     evidence = read_evidence(
         samples, field, regions, **fields, progress=lambda rows: track(rows, total, progress, size=lambda _: 1)
     )
-    groups = {} if by is None else {group: part.summary() for group, part in evidence.groups(by).items()}
+    rows = {} if by is None else group_rows(by, evidence.truths, evidence.predictions)
+    groups = dict(zip(rows, evidence.summaries(list(rows.values())), strict=True))
     return RegionShares(field, regions, evidence.summary(), groups)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
-from fiftyone_saliency.core.evidence import By, Group, dominant, group_rows
-from fiftyone_saliency.core.statistics import Summary, summarise
+from fiftyone_saliency.core.evidence import By, Group, dominant, group_index, group_rows
+from fiftyone_saliency.core.statistics import Summary, as_column, summarise, summarise_groups
 from fiftyone_saliency.dataset.attributes import write_attributes, write_field
 from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
 from fiftyone_saliency.dataset.regions import iterate_maps
@@ -80,10 +80,12 @@ class Measurements:
                 "again with `gt_field` and `pred_field`."
             )
         predictions = self.truths if self.predictions is None else self.predictions
-        return {
-            group: {name: summarise([column[i] for i in rows]) for name, column in self.values.items()}
-            for group, rows in group_rows(by, self.truths, predictions).items()
+        groups = group_rows(by, self.truths, predictions)
+        index = group_index(list(groups.values()), len(self))
+        columns = {
+            name: summarise_groups(as_column(column), index, len(groups)) for name, column in self.values.items()
         }
+        return {group: {name: column[i] for name, column in columns.items()} for i, group in enumerate(groups)}
 
     def __str__(self) -> str:
         width = max((len(name) for name in self.values), default=0) + 2

@@ -20,7 +20,7 @@ from fiftyone_saliency.api.reasons import reasons
 from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError, RunConflictError
 from fiftyone_saliency.core.hiding import HiddenRegion
-from fiftyone_saliency.core.statistics import SEED
+from fiftyone_saliency.core.types import SEED
 from fiftyone_saliency.dataset.confusion import count_confusion
 from fiftyone_saliency.dataset.fields import dataset_of
 from fiftyone_saliency.dataset.store import default_folder

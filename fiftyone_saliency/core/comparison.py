@@ -118,6 +118,13 @@ class Sides:
         if both := sorted(set(self.fall) & set(self.rise)):
             raise ArgumentError(f"Expected a region to fall or to rise, but {both} should do both. Choose one.")
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest balance that a sample can have."""
+        if self.fall and self.rise:
+            return -0.5, 0.5
+        return (0.0, 1.0) if self.rise else (-1.0, 0.0)
+
     def check(self, names: Iterable[str]) -> None:
         """Raise unless all regions are among ``names``.
 
@@ -137,7 +144,7 @@ def balance(evidence: Evidence, sides: Sides) -> list[float | None]:
     are named, so that a movement from the one to the other counts once.
 
     Returns:
-        One value per sample in [-1, 1]; None where a side is undefined.
+        One value per sample within the bounds of the sides; None where a side is undefined.
     """
     named = [(sign, names) for sign, names in ((-1, sides.fall), (1, sides.rise)) if names]
     columns = [[None if s is None else sign * s for s in _sum(evidence, names)] for sign, names in named]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fiftyone_saliency.core.confusion import Pair
-from fiftyone_saliency.core.statistics import Summary, summarise
+from fiftyone_saliency.core.statistics import as_column, summarise_groups
 
 By = Literal["class", "cell"]
 Group = str | Pair | None
@@ -22,7 +24,7 @@ class RegionShare:
 
     Args:
         mean: mean share of positive evidence, in [0, 1]; None if it is undefined in every sample.
-        low: lower end of the 95 % bootstrap interval of the mean; None with fewer than two values.
+        low: lower end of the 95 % interval of the mean; None with fewer than four values.
         high: its upper end.
         area: mean share of the image that the region covers, in [0, 1]: what a map without preference scores.
         n: samples that the mean is taken over.
@@ -117,7 +119,15 @@ class Evidence:
 
     def summary(self) -> dict[str, RegionShare]:
         """Average each region's share and area over the samples where the share is defined."""
-        return {name: self._summarise(name) for name in self.shares}
+        return self.summaries([range(len(self))])[0]
+
+    def summaries(self, groups: Sequence[Sequence[int]]) -> list[dict[str, RegionShare]]:
+        """Do what `summary` does for many groups of rows at once; every row lies in one group."""
+        if not (self.shares and groups):
+            return [{} for _ in groups]
+        index = group_index(groups, len(self))
+        columns = [self._summarise(name, index, len(groups)) for name in self.shares]
+        return [dict(zip(self.shares, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def dominant(self) -> list[str | None]:
         """Name for each sample the region that holds most evidence for its size; None where nothing is defined.
@@ -130,10 +140,23 @@ class Evidence:
             for i in range(len(self))
         ]
 
-    def _summarise(self, name: str) -> RegionShare:
-        mean: Summary = summarise(self.shares[name])
-        areas = [a for s, a in zip(self.shares[name], self.areas[name], strict=True) if s is not None and a is not None]
-        return RegionShare(mean.mean, mean.low, mean.high, fmean(areas) if areas else None, mean.n, mean.undefined)
+    def _summarise(self, name: str, groups: NDArray[np.int64], size: int) -> list[RegionShare]:
+        shares, areas = as_column(self.shares[name]), as_column(self.areas[name])
+        # The area counts where the share does, so that both are of the same samples.
+        covered = summarise_groups(np.where(np.isnan(shares), np.nan, areas), groups, size)
+        means = summarise_groups(shares, groups, size)
+        return [
+            RegionShare(share.mean, share.low, share.high, area.mean, share.n, share.undefined)
+            for share, area in zip(means, covered, strict=True)
+        ]
+
+
+def group_index(groups: Sequence[Sequence[int]], count: int) -> NDArray[np.int64]:
+    """Return the number of its group for each of ``count`` rows; every row lies in one group."""
+    index = np.empty(count, np.int64)
+    for number, rows in enumerate(groups):
+        index[np.asarray(rows, np.int64)] = number
+    return index
 
 
 def group_rows(by: By, truths: Sequence[str | None], predictions: Sequence[str | None]) -> dict[Group, list[int]]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fiftyone_saliency.core.statistics import Difference, Summary, difference, summarise
+from fiftyone_saliency.core.intervals import Bounds
+from fiftyone_saliency.core.statistics import SHARE, Difference, Summary, difference, summarise
 
 Measure = Literal["deletion", "insertion", "road", "infidelity", "sensitivity"]
 MEASURES: tuple[Measure, ...] = ("deletion", "insertion", "road", "infidelity", "sensitivity")
 _HIGHER_IS_BETTER = {"insertion"}
+# How far a map misses what it should do has no upper bound.
+_UNBOUNDED = {"infidelity", "sensitivity"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +37,25 @@ class Measured:
         return self.name in _HIGHER_IS_BETTER
 
     @property
+    def bounds(self) -> Bounds:
+        """Lowest and highest value that the measure can take, or None if it has no bounds."""
+        return None if self.name in _UNBOUNDED else SHARE
+
+    @property
     def summary(self) -> Summary:
         """Mean over the maps."""
-        return summarise(self.values)
+        return summarise(self.values, self.bounds)
 
     @property
     def baseline(self) -> Summary:
         """Mean over the random maps: chance."""
-        return summarise(self.random)
+        return summarise(self.random, self.bounds)
 
     @property
     def gain(self) -> Difference:
         """Paired difference to the random maps, signed so that above 0 the maps are the more faithful ones."""
         pair = (self.random, self.values) if self.higher_is_better else (self.values, self.random)
-        return difference(*pair)
+        return difference(*pair, self.bounds)
 
     @property
     def beats_random(self) -> bool | None:

@@ -10,6 +10,7 @@ from fiftyone_saliency.core.checks import check_choice, check_int, check_range
 from fiftyone_saliency.core.comparison import correctness
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.core.evidence import Evidence
+from fiftyone_saliency.core.intervals import MIN_COUNT
 from fiftyone_saliency.core.reasons import Reason, Reasons
 from fiftyone_saliency.core.statistics import Summary, summarise
 
@@ -34,7 +35,8 @@ class Limits:
         max_wrong_reason: the largest share of right predictions that may rest on a region that is not right, or None.
         by: ``"overall"`` holds all samples together to the limits, ``"class"`` each true class by itself as well.
         bound: ``"interval"`` demands that the whole 95 % interval keeps the limit, ``"mean"`` that the mean does.
-        min_samples: a mean over fewer samples proves nothing and keeps no limit, at least 1.
+        min_samples: a mean over fewer samples proves nothing and keeps no limit, at least 1; fewer than four have no
+            interval either.
     """
 
     max_share: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -179,7 +181,7 @@ def _check(rule: Rule, region: str | None, label: str | None, limit: float, valu
     elif value.n < limits.min_samples:
         problem = f"fewer than {limits.min_samples} samples"
     elif held is None:
-        problem = "one sample has no interval"
+        problem = f"fewer than {MIN_COUNT} samples"
     kept = problem is None and held is not None and (held <= limit + _ROUNDING if below else held >= limit - _ROUNDING)
     what = {"min_accuracy": "accuracy", "max_wrong_reason": "right for a wrong reason"}.get(rule, f"evidence: {region}")
     text = what + ("" if label is None else f", {label}") + f" {value}, {'at most' if below else 'at least'} {limit:g}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_saliency.core.statistics import Difference, Summary, difference, summarise
+from fiftyone_saliency.core.statistics import TOO_FEW, Difference, Summary, difference, summarise
 from fiftyone_saliency.core.types import Failure
 
 Fill = Literal["blur", "mean", "swap"]
@@ -96,17 +96,17 @@ class HiddenRegion:
     @property
     def logit_change(self) -> Summary:
         """Mean change of the answer's logit when the region was hidden, in logits."""
-        return summarise(self.column("logit_change"))
+        return summarise(self.column("logit_change"), bounds=None)
 
     @property
     def control_logit_change(self) -> Summary:
         """The same when the controls were hidden."""
-        return summarise(self.column("control_logit_change"))
+        return summarise(self.column("control_logit_change"), bounds=None)
 
     @property
     def logit_difference(self) -> Difference:
         """Paired difference of logit changes, region − controls: below 0 the region speaks for the answer."""
-        return difference(self.column("control_logit_change"), self.column("logit_change"))
+        return difference(self.column("control_logit_change"), self.column("logit_change"), bounds=None)
 
     def __str__(self) -> str:
         head = f"{self.region!r} hidden by {self.fill}, beside areas of its size elsewhere"
@@ -190,5 +190,5 @@ def _carried(lines: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
 def _told(change: Difference) -> str:
     if change.mean is None:
         return "difference undefined"
-    interval = "" if change.low is None else f" [{change.low:+.3f}, {change.high:+.3f}]"
+    interval = f" ({TOO_FEW})" if change.low is None else f" [{change.low:+.3f}, {change.high:+.3f}]"
     return f"difference {change.mean:+.3f}{interval}" + ("" if change.p is None else f", p = {change.p:.2g}")

@@ -166,7 +166,7 @@ def table(gaps: Sequence[Gap], proposed: Sequence[int] | None) -> str:
     lines = [f"{'cell':<{width}}{'failing':>12}{'wrong reason':>26}  {'evidence':<28}{'needed':>8}{'found':>8}"]
     for i, gap in enumerate(shown):
         w, share = gap.wrong_reason, gap.share
-        wrong = "–" if w.mean is None else f"{w.mean:.2f} (n={w.n})" if w.low is None else _interval(w)
+        wrong = "–" if w.mean is None else f"{w.mean:.2f} (n={w.n}: too few)" if w.low is None else _interval(w)
         where = "–" if share is None else f"{gap.region} {share.mean:.2f} (area {share.area:.2f})"
         found = "" if proposed is None else str(proposed[i])
         failing = f"{len(gap.failing)} of {gap.count}"

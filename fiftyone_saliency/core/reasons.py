@@ -8,8 +8,8 @@ from typing import Any
 
 from fiftyone_saliency.core.confusion import Pair, show
 from fiftyone_saliency.core.errors import UnknownNameError
-from fiftyone_saliency.core.evidence import Evidence, RegionShare, dominant
-from fiftyone_saliency.core.statistics import Summary, summarise
+from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, RegionShare, dominant, group_index, group_rows
+from fiftyone_saliency.core.statistics import Summary, as_column, summarise_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class Reasons:
         lines = [f"{'region':<16}{'evidence':>10}{'interval':>16}{'area':>8}{'n':>8}"]
         for name, share in self.overall.shares.items():
             mean, area = ("–" if v is None else f"{v:.3f}" for v in (share.mean, share.area))
-            interval = "–" if share.low is None else f"{share.low:.3f}–{share.high:.3f}"
+            interval = "too few" if share.low is None else f"{share.low:.3f}–{share.high:.3f}"
             lines.append(f"{name:<16}{mean:>10}{interval:>16}{area:>8}{share.n:>8}")
         if self.overall.right is not None:
             lines.append(f"right reason ({' or '.join(self.right_regions)}): {self.overall.right}")
@@ -150,19 +150,34 @@ def find_reasons(evidence: Evidence, right_regions: Sequence[str] = ()) -> Reaso
     for name in right:
         if name not in evidence.names:
             raise UnknownNameError("region", name, evidence.names)
-    cells = {pair: _reason(rows, right) for pair, rows in evidence.groups("cell").items() if isinstance(pair, tuple)}
-    by_class = [(label, rows) for label, rows in evidence.groups("class").items() if not isinstance(label, tuple)]
-    by_class.sort(key=lambda group: (group[0] is None, show(group[0])))
-    classes = {label: _reason(rows, right) for label, rows in by_class}
-    return Reasons(evidence, right, _reason(evidence, right), classes, cells)
-
-
-def _reason(rows: Evidence, right: tuple[str, ...]) -> Reason:
-    shares = rows.summary()
-    summary = None
+    correct = None
     if right:
-        summary = summarise([None if region is None else float(region in right) for region in rows.dominant()])
-    return Reason(len(rows), shares, dominant({n: (s.mean, s.area) for n, s in shares.items()}), summary)
+        correct = [None if region is None else float(region in right) for region in evidence.dominant()]
+    cells = {pair: reason for pair, reason in _reasons(evidence, "cell", correct).items() if isinstance(pair, tuple)}
+    by_class = _reasons(evidence, "class", correct)
+    named = [(label, reason) for label, reason in by_class.items() if not isinstance(label, tuple)]
+    named.sort(key=lambda group: (group[0] is None, show(group[0])))
+    (overall,) = _summarised(evidence, [range(len(evidence))], correct)
+    return Reasons(evidence, right, overall, dict(named), cells)
+
+
+def _reasons(evidence: Evidence, by: By, right: Column | None) -> dict[Group, Reason]:
+    rows = group_rows(by, evidence.truths, evidence.predictions)
+    return dict(zip(rows, _summarised(evidence, list(rows.values()), right), strict=True))
+
+
+def _summarised(evidence: Evidence, groups: Sequence[Sequence[int]], right: Column | None) -> list[Reason]:
+    """Return the reason of each group of rows; ``right`` is 1 for each row with a right reason and else 0, or None."""
+    if not groups:
+        return []
+    found: Sequence[Summary | None] = [None] * len(groups)
+    if right is not None:
+        found = summarise_groups(as_column(right), group_index(groups, len(evidence)), len(groups))
+    means = evidence.summaries(groups)
+    return [
+        Reason(len(rows), shares, dominant({n: (s.mean, s.area) for n, s in shares.items()}), summary)
+        for rows, shares, summary in zip(groups, means, found, strict=True)
+    ]
 
 
 def _badness(pair: Pair, cell: Reason) -> float:

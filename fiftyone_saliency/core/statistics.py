@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.errors import ArgumentError
+from fiftyone_saliency.core.intervals import Bounds, Numbers, bounds_of, mean_interval, moments_of
 
-LEVEL = 0.95
-DRAWS = 1000
-SEED = 51
-# Above so many values the bootstrap draws from as many bins, whose means are exact.
-_BINS = 1024
+SHARE = (0.0, 1.0)
+TOO_FEW = "too few for an interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Summary:
 
     Args:
         mean: mean of the defined values; None if there is none.
-        low: lower end of the mean's 95 % interval; None with fewer than two values.
+        low: lower end of the mean's 95 % interval; None with fewer than four values.
         high: its upper end.
         n: number of defined values.
         undefined: number of samples without a value.
@@ -42,7 +40,8 @@ class Summary:
             return f"– (n=0, {self.undefined} undefined)"
         interval = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
         missing = f", {self.undefined} undefined" if self.undefined else ""
-        return f"{self.mean:.3f}{interval} (n={self.n}{missing})"
+        few = f", {TOO_FEW}" if self.low is None else ""
+        return f"{self.mean:.3f}{interval} (n={self.n}{missing}{few})"
 
     def to_json(self) -> dict[str, float | int | None]:
         """Return the summary as plain JSON values."""
@@ -55,7 +54,7 @@ class Difference:
 
     Args:
         mean: mean difference; None if no sample has both values.
-        low: lower end of its 95 % bootstrap interval; None with fewer than two pairs.
+        low: lower end of its 95 % interval; None with fewer than four pairs.
         high: its upper end.
         n: number of pairs.
         undefined: number of samples that lack one of the two.
@@ -74,41 +73,54 @@ class Difference:
         return {name: getattr(self, name) for name in ("mean", "low", "high", "n", "undefined", "p")}
 
 
-def summarise(values: Sequence[float | None], seed: int = SEED) -> Summary:
-    """Average the defined values, with an interval: a bootstrap, or Wilson's where all values are 0 or 1.
-
-    Wilson's keeps its width where all samples agree: ten right answers of ten are no proof of 100 %.
+def summarise(values: Sequence[float | None], bounds: Bounds = SHARE) -> Summary:
+    """Average the defined values, with an interval; see `core.intervals.mean_interval` for which.
 
     Args:
         values: one value per sample; None where the measure is undefined.
-        seed: seed of the bootstrap; equal values give an equal interval.
+        bounds: lowest and highest value that the measure can take; None if it has no bounds. A measure with a value
+            beyond them has none.
 
     Returns:
-        Mean and 95 % percentile interval over 1,000 resamples. Above 1,024 values the resamples are drawn from as
-        many bins of neighbouring values.
-
-    References:
-        Efron. Bootstrap Methods: Another Look at the Jackknife. Annals of Statistics 7(1), 1979.
-        https://doi.org/10.1214/aos/1176344552
-        Wilson. Probable Inference, the Law of Succession, and Statistical Inference. JASA 22(158), 1927.
-        https://doi.org/10.1080/01621459.1927.10502953
+        Mean and 95 % interval. Fewer than four values have none.
     """
-    defined = np.array([value for value in values if value is not None], np.float64)
-    undefined = len(values) - len(defined)
-    if not len(defined):
-        return Summary(None, None, None, 0, undefined)
-    share = bool(np.isin(defined, (0, 1)).all())
-    low, high = _wilson(defined) if share else _interval(defined, seed)
-    return Summary(float(defined.mean()), low, high, len(defined), undefined)
+    return summarise_groups(as_column(values), np.zeros(len(values), np.int64), 1, bounds)[0]
 
 
-def difference(before: Sequence[float | None], after: Sequence[float | None], seed: int = SEED) -> Difference:
-    """Average the paired differences after − before, with a bootstrap interval and Wilcoxon's test.
+def summarise_groups(values: Numbers, groups: NDArray[np.int64], size: int, bounds: Bounds = SHARE) -> list[Summary]:
+    """Do what `summarise` does for many groups at once.
+
+    Args:
+        values: one value per sample (N,); NaN where the measure is undefined.
+        groups: group of each sample (N,), from 0 to ``size`` − 1.
+        size: number of groups.
+        bounds: as `summarise` takes them.
+
+    Returns:
+        One summary per group.
+    """
+    defined = ~np.isnan(values)
+    moments = moments_of(values[defined], groups[defined], size)
+    low, high = mean_interval(moments, bounds_of(values[defined], bounds))
+    columns = [[None if value != value else value for value in column.tolist()] for column in (moments.mean, low, high)]
+    counts = moments.count.astype(int).tolist()
+    missing = np.bincount(groups[~defined], minlength=size).tolist()
+    return [Summary(*row) for row in zip(*columns, counts, missing, strict=True)]
+
+
+def as_column(values: Sequence[float | None]) -> Numbers:
+    """Return the values as an array (N,), NaN where they are None."""
+    return np.array(values, np.float64)
+
+
+def difference(before: Sequence[float | None], after: Sequence[float | None], bounds: Bounds = SHARE) -> Difference:
+    """Average the paired differences after − before, with an interval and Wilcoxon's test.
 
     Args:
         before: one value per sample, None where undefined.
         after: the same samples in the same order.
-        seed: seed of the bootstrap.
+        bounds: lowest and highest value that the measure can take, before and after; None if it has no bounds. A
+            measure with a value beyond them has none.
 
     Raises:
         ArgumentError: if the two are not of one length.
@@ -119,14 +131,13 @@ def difference(before: Sequence[float | None], after: Sequence[float | None], se
     """
     if len(before) != len(after):
         raise ArgumentError(f"Expected two values per sample, but got {len(before)} before and {len(after)} after.")
-    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-    undefined = len(before) - len(pairs)
-    if not pairs:
-        return Difference(None, None, None, 0, undefined, None)
-    table = np.array(pairs, np.float64)
-    change = table[:, 1] - table[:, 0]
-    low, high = _interval(change, seed)
-    return Difference(float(change.mean()), low, high, len(pairs), undefined, _wilcoxon(change))
+    was, now = as_column(before), as_column(after)
+    pairs = ~(np.isnan(was) | np.isnan(now))
+    known = bounds_of(np.concatenate([was[pairs], now[pairs]]), bounds)
+    reach = None if known is None else (known[0] - known[1], known[1] - known[0])
+    change = summarise_groups(now - was, np.zeros(len(was), np.int64), 1, reach)[0]
+    p = _wilcoxon((now - was)[pairs])
+    return Difference(change.mean, change.low, change.high, change.n, change.undefined, p)
 
 
 def mcnemar(fixed: int, broken: int) -> float:
@@ -166,29 +177,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, p * (len(asked) - rank)))
         adjusted[i] = highest
     return adjusted
-
-
-def _interval(values: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
-    """Return the ends of the percentile bootstrap interval of the mean."""
-    if len(values) < 2:
-        return None, None
-    rng = np.random.default_rng(seed)
-    if len(values) <= _BINS:
-        means = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(axis=1)
-    else:
-        bins = np.array_split(np.sort(values), _BINS)
-        sizes, centres = np.array([len(b) for b in bins]), np.array([b.mean() for b in bins])
-        means = rng.multinomial(len(values), sizes / len(values), DRAWS) @ centres / len(values)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def _wilson(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Return the ends of Wilson's score interval of a share."""
-    if len(values) < 2:
-        return None, None
-    found = _scipy_stats().binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def _wilcoxon(change: NDArray[np.float64]) -> float | None:

@@ -105,7 +105,7 @@ def judge_randomisation(stages: Mapping[float, Sequence[float | None]], known_to
         https://arxiv.org/abs/1912.09818
     """
     curve = {f"{share:.2f}": summarise(column).mean for share, column in stages.items()}
-    value = summarise(stages[max(stages)] if stages else [])
+    value = summarise(stages[max(stages)] if stages else [], bounds=None)
     halfway = max((curve[f"{share:.2f}"] or 0.0 for share in stages if 0.5 <= share < 1), default=None)
     reason = _told(value, halfway) if stages else "The model is a black box, whose weights cannot be drawn anew."
     passed = None
@@ -131,7 +131,7 @@ def judge_agreement(
     Returns:
         Passed if the 95 % interval of the paired difference, together − by chance, lies above 0.
     """
-    value = summarise(together)
+    value = summarise(together, bounds=None)
     if other is None:
         return TrustCheck(
             "agreement",
@@ -139,10 +139,10 @@ def judge_agreement(
             None,
             _ALONE,
         )
-    gain: Difference = difference(by_chance, together)
+    gain: Difference = difference(by_chance, together, bounds=None)
     passed = gain.low is not None and gain.low > 0
     than = "more than" if passed else "no more than"
-    reason = f"{method} and {other} correlate by {value}, {than} random maps by {summarise(by_chance)} do."
+    reason = f"{method} and {other} correlate by {value}, {than} random maps by {summarise(by_chance, bounds=None)} do."
     return TrustCheck("agreement", value, passed, reason, {"other": other, "gain": gain.to_json()})
 
 

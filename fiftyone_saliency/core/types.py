@@ -22,6 +22,7 @@ Scores = Literal["logits", "probabilities", "sigmoid"]
 SCORES: tuple[Scores, ...] = ("logits", "probabilities", "sigmoid")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+SEED = 51
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class SaliencyRequest:
     gt_field: str | None = None
     pred_field: str | None = None
     sign: Sign = "positive"
-    seed: int = 51
+    seed: int = SEED
     output: Output = "logits"
     precision: Precision = "float32"
     revision: int = 2

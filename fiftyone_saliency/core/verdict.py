@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fiftyone_saliency.core.statistics import LEVEL, Difference, Summary
+from fiftyone_saliency.core.intervals import LEVEL
+from fiftyone_saliency.core.statistics import Difference, Summary
 
 Word = Literal["fixed", "moved, not proven", "unchanged", "worse"]
 AxisName = Literal["reason", "accuracy"]
@@ -22,9 +23,8 @@ class Axis:
     """What happened on one axis.
 
     Two questions decide, and "fixed" needs both. *Did it move?* The movement is proven where its whole interval
-    lies beyond the floor and its test is significant (the test guards small numbers, where a bootstrap interval is
-    too narrow). *Is it good now?* A wrong reason may halve and still be what decides, so the state after is held
-    against a goal, by the low end of its interval.
+    lies beyond the floor and its test is significant. *Is it good now?* A wrong reason may halve and still be what
+    decides, so the state after is held against a goal, by the low end of its interval.
 
     - "fixed": proven in the right direction, and good now.
     - "moved, not proven": beyond the floor, but the interval is not (in either direction), or not good now.

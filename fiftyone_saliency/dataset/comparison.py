@@ -164,6 +164,6 @@ def _row(name: str, before: float | None, after: float | None, change: Differenc
     means = "".join(f"{'–' if mean is None else f'{mean:.3f}':>9}" for mean in (before, after))
     if change.mean is None:
         return f"{name:<24}{means}{'–':>9}"
-    interval = "–" if change.low is None else f"[{change.low:+.3f}, {change.high:+.3f}]"
+    interval = "too few" if change.low is None else f"[{change.low:+.3f}, {change.high:+.3f}]"
     p = "" if change.p is None else f"{change.p:8.2g}"
     return f"{name:<24}{means}{change.mean:>+9.3f}  {interval:<18}{p}"

@@ -54,7 +54,7 @@ class RegionShares:
         lines = [f"{'region':<16}{'evidence':>10}{'interval':>16}{'area':>10}{'samples':>10}"]
         for name, share in self.overall.items():
             mean, area = ("-" if v is None else f"{v:.3f}" for v in (share.mean, share.area))
-            interval = "-" if share.low is None else f"{share.low:.3f}–{share.high:.3f}"
+            interval = "too few" if share.low is None else f"{share.low:.3f}–{share.high:.3f}"
             lines.append(f"{name:<16}{mean:>10}{interval:>16}{area:>10}{share.n:>10}")
         return "\n".join(lines)
 

@@ -113,7 +113,7 @@ def test_means_come_with_numbers_and_interval(drawn):
     assert share == measured.overall["share_head"] == summarise(measured.values["share_head"])
     assert share.mean == pytest.approx(1.25 / 3)
     assert (share.n, share.undefined) == (3, 2)
-    assert share.low < share.mean < share.high
+    assert (share.low, share.high) == (None, None), "three samples are too few"
     lines = {line.split()[0]: line.split()[1] for line in str(measured).splitlines()}
     assert lines["share_head"] == "0.417"
     assert list(lines) == list(measured.values)

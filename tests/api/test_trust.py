@@ -173,7 +173,7 @@ def test_the_marks():
     assert judge_randomisation({0.5: [None], 1.0: [None]}, False).passed is False
     assert judge_randomisation({1.0: [0.0]}, True).passed is False
     assert judge_randomisation({}, False).passed is None
-    assert judge_agreement("a", "b", [0.5, 0.6, 0.7], [0.1, 0.0, 0.1]).passed is True
+    assert judge_agreement("a", "b", [0.5, 0.6, 0.7, 0.6], [0.1, 0.0, 0.1, 0.0]).passed is True
     assert judge_agreement("a", "b", [0.5, -0.6, 0.1], [0.1, 0.0, 0.1]).passed is False
     assert judge_agreement("a", "b", [None], [0.1]).passed is False
     assert judge_evidence([False] * 9 + [True]).passed is True

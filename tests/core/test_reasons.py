@@ -47,7 +47,7 @@ def test_cells_carry_mean_shares_their_chance_and_counts(evidence):
     assert cell.shares["head"].area == pytest.approx(0.2)
     assert cell.shares["head"].enrichment == pytest.approx(3.5)
     assert cell.shares["head"].corrected == pytest.approx((0.7 - 0.2) / 0.8)
-    assert 0.6 <= cell.shares["head"].low <= 0.7 <= cell.shares["head"].high <= 0.8
+    assert (cell.shares["head"].low, cell.shares["head"].high) == (None, None), "two samples are too few"
     assert cell.right is None
 
 

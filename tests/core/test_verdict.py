@@ -51,9 +51,8 @@ def test_state_is_held_against_the_goal_by_the_low_end_of_its_interval():
 
 
 def test_five_samples_prove_nothing_however_far_they_moved():
-    """The bootstrap of five equal changes has no width; the exact test knows that five are few."""
     few = Axis("reason", difference([0.0] * 5, [1.0] * 5), 0.05, summarise([1.0] * 5), 0.5)
-    assert (few.movement.low, few.movement.high) == (1.0, 1.0)
+    assert few.movement.low < 0 < few.movement.high == 1.0
     assert few.word == "moved, not proven"
     many = Axis("reason", difference([0.0] * 9, [1.0] * 9), 0.05, summarise([1.0] * 9), 0.5)
     assert many.word == "fixed"
