@@ -10,6 +10,7 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.core.escaping import code_block
 from fiftyone_saliency.dataset.region_labels import mask_names
 from fiftyone_saliency.dataset.region_specs import find_regions
 
@@ -58,7 +59,7 @@ class PlanEnrichment(foo.Operator):
             answer = {"tagged": f"{fos.untag_cell(pool, tag)} samples lost the tag {tag!r}"}
         else:
             plan = fos.plan_enrichment(ctx.target_view(), pool=pool, **arguments(params))
-            answer = {"plan": f"```\n{plan}\n```"}
+            answer = {"plan": code_block(plan)}
             if pool is not None and params.get("apply"):
                 answer |= {"tagged": f"{plan.apply(tag)} samples got the tag {tag!r}", "undo": _UNDO}
         ctx.ops.reload_dataset()

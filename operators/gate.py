@@ -9,6 +9,7 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.regions import region_names
+from fiftyone_saliency.core.escaping import markdown
 
 from . import _forms
 
@@ -47,7 +48,9 @@ class CheckGate(foo.Operator):
             _forms.choose_several(inputs, side, names, label)
             for i, name in enumerate(names):
                 if name in (ctx.params.get(side) or []):
-                    inputs.float(f"{side}__{i}", label=each.format(name), default=start, min=0, max=1, required=True)
+                    inputs.float(
+                        f"{side}__{i}", label=each.format(markdown(name)), default=start, min=0, max=1, required=True
+                    )
         inputs.float("min_accuracy", label="Least accuracy", description="Empty: no limit", min=0, max=1)
         inputs.bool("by_class", label="Hold each class to them, too", default=False, view=types.SwitchView())
         trust = inputs.bool(

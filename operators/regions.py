@@ -11,6 +11,7 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.core.escaping import code
 from fiftyone_saliency.core.region_text import parse_lines, write_label
 from fiftyone_saliency.dataset.region_labels import all_labels
 from fiftyone_saliency.dataset.region_specs import check_regions, check_regions_name
@@ -153,11 +154,11 @@ def _example(dataset: Any, labels: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _help(labels: dict[str, list[str]]) -> str:
-    rows = [f"- `{field}`: {_listed(field, names)}" for field, names in labels.items()]
+    rows = [f"- {code(field)}: {_listed(field, names)}" for field, names in labels.items()]
     return "\n".join([_LANGUAGE, "**Labels of this dataset**\n", *(rows or ["none: only `border` and `rest`"])])
 
 
 def _listed(field: str, names: list[str]) -> str:
-    shown = ", ".join(f"`{write_label(field, name)}`" for name in names[:_SHOWN_LABELS])
+    shown = ", ".join(code(write_label(field, name)) for name in names[:_SHOWN_LABELS])
     more = f" and {len(names) - _SHOWN_LABELS} more" if len(names) > _SHOWN_LABELS else ""
     return (shown or "no labels") + more

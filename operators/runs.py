@@ -8,6 +8,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
+from fiftyone_saliency.core.escaping import code, markdown
 
 from . import _forms
 
@@ -68,14 +69,14 @@ class ManageRuns(foo.Operator):
 
 def _describe(run: Any) -> str:
     rows = {
-        "Field": f"`{run.field}`",
-        "Model": run.model_name or "-",
-        "Target": run.request.target,
-        "Parameters": ", ".join(f"{k} {v}" for k, v in run.request.params.items()) or "-",
+        "Field": code(run.field),
+        "Model": markdown(run.model_name or "-"),
+        "Target": markdown(run.request.target),
+        "Parameters": markdown(", ".join(f"{k} {v}" for k, v in run.request.params.items()) or "-"),
         "State": f"{run.status}, {run.counts.done} maps, {run.counts.skipped} skipped, {run.counts.failed} failed",
         "Started": run.started.replace("T", " "),
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
-    reasons = "\n".join(f"- `{failure.filepath}`: {failure.reason}" for failure in run.failures[:10])
+    reasons = "\n".join(f"- {code(failure.filepath)}: {markdown(failure.reason)}" for failure in run.failures[:10])
     more = f"\n- … and {len(run.failures) - 10} more" if len(run.failures) > 10 else ""
     return table + (f"\n\n**Without a map**\n\n{reasons}{more}" if reasons else "")

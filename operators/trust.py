@@ -10,6 +10,7 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
+from fiftyone_saliency.core.escaping import code, markdown
 
 from . import _forms
 
@@ -59,8 +60,8 @@ class CheckTrust(foo.Operator):
 
 def _describe(run: Any) -> str:
     """Return a run's model and what was found about its maps so far, as Markdown."""
-    head = f"Computed by `{run.model_name or '-'}` with `{run.request.method}`"
+    head = f"Computed by {code(run.model_name or '-')} with {code(run.request.method)}"
     if run.trust is None:
         return f"{head}; not checked yet."
-    checks = (f"- {_MARKS[check.passed]} **{check.name}**: {check.reason}" for check in run.trust.checks)
+    checks = (f"- {_MARKS[check.passed]} **{check.name}**: {markdown(check.reason)}" for check in run.trust.checks)
     return "\n".join([head + f"; it **{'passed' if run.trust.passed else 'did not pass'}**:", "", *checks])

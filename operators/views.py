@@ -8,6 +8,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
+from fiftyone_saliency.core.escaping import code_block
 
 from . import _forms
 
@@ -41,7 +42,9 @@ class SaveCellViews(foo.Operator):
         inputs.enum("only", list(_ONLY), label="Which cells", default="errors", required=True, view=choices)
         inputs.int("min_count", label="With at least so many samples", default=1, min=1, required=True)
         if gt_field and pred_field:
-            inputs.view("summary", types.Notice(label=str(fos.confusion(samples, pred_field, gt_field=gt_field))))
+            inputs.view(
+                "summary", types.Notice(label=code_block(fos.confusion(samples, pred_field, gt_field=gt_field)))
+            )
         return _forms.form(inputs, "Save confusion cells as views", "The view selector lists them")
 
     def execute(self, ctx: Any) -> dict[str, Any]:

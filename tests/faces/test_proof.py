@@ -79,7 +79,7 @@ def test_check_trust(samples, model):
 
     trust = fos.load_run(samples, "saliency").trust
     assert trust["randomisation"].value.n == 4
-    shown = resolve("check_trust", samples, {"run": "saliency"})["verdict"]["default"]
+    shown = resolve("check_trust", samples, {"run": "saliency"})["verdict"]["default"].replace("\\", "")
     assert ("**passed**" if trust.passed else "**did not pass**") in shown
     assert trust["randomisation"].reason in shown
 
