@@ -8,6 +8,7 @@ from typing import Any
 import fiftyone.operators.types as types
 
 from fiftyone_saliency.core.confusion import show
+from fiftyone_saliency.core.escaping import markdown
 from fiftyone_saliency.dataset.clusters import MapCluster, MapClusters
 
 from ._pictures import Picture
@@ -24,7 +25,7 @@ _NO_MAPS = "There are no maps yet. Compute them with the operator “Saliency: c
 
 def summary(found: MapClusters) -> str:
     """Return what is known of all samples, as markdown."""
-    text = f"**All {sum(cluster.count for cluster in found.clusters):,} maps in view**\n\n{found.reason}"
+    text = f"**All {sum(cluster.count for cluster in found.clusters):,} maps in view**\n\n{markdown(found.reason)}"
     return text + (f" {found.undefined:,} samples have no map or no evidence." if found.undefined else "")
 
 
@@ -38,7 +39,7 @@ def card(cluster: MapCluster) -> str:
     if cluster.dominant is not None:
         truth, prediction = cluster.dominant
         share = cluster.counts.pairs[cluster.dominant] / cluster.count
-        lines.append(f"{share:.0%} are *{show(truth)} → {show(prediction)}*")
+        lines.append(f"{share:.0%} are *{markdown(show(truth))} → {markdown(show(prediction))}*")
     return "\n\n".join(lines)
 
 
@@ -65,7 +66,7 @@ def draw(
         return _page(root)
     _controls(header, panel, fields)
     if state.problem:
-        header.view("problem", types.Notice(label=state.problem))
+        header.view("problem", types.Notice(label=markdown(state.problem)))
     elif whole is None:
         header.md(_HINT, name="hint")
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import fiftyone.operators.types as types
 
 from fiftyone_saliency.core.comparison import OUTCOMES
+from fiftyone_saliency.core.escaping import markdown
 
 # Where the values of the controls live: a component's value is found by its path.
 CONTROLS = {
@@ -58,7 +59,7 @@ def draw(panel: Any, state: Any, choices: Choices) -> Any:
         return _page(root)
     _controls(header, panel, choices)
     if state.problem:
-        header.view("problem", types.Notice(label=state.problem))
+        header.view("problem", types.Notice(label=markdown(state.problem)))
     if not state.result:
         return _page(root)
     _verdict(header, state.result)
@@ -89,7 +90,10 @@ def _controls(header: Any, panel: Any, choices: Choices) -> None:
 
 def _verdict(header: Any, result: dict[str, Any]) -> None:
     severity = _SEVERITY.get(result["word"], "info")
-    header.view("verdict", types.AlertView(severity=severity, label=result["headline"], description=result["samples"]))
+    header.view(
+        "verdict",
+        types.AlertView(severity=severity, label=markdown(result["headline"]), description=markdown(result["samples"])),
+    )
     header.md("\n\n".join(result["lines"]), name="lines")
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from fiftyone_saliency.core.colours import RIGHT, WRONG
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, shown_labels
+from fiftyone_saliency.core.escaping import plotly
 from fiftyone_saliency.core.evidence import RegionShare
 
-from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, layout_of, percent, unique_names
+from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, colour_scale, layout_of, percent, unique_names
 
 _BEFORE, _AFTER, _CHANCE = "#8a929e", "#3f6fd0", "#ffd23f"
 _SCALE = [[0, WRONG], [0.5, "#6b7079"], [1, RIGHT]]
@@ -29,7 +30,8 @@ def share_figure(
         Plotly traces (before, after, chance) and layout.
     """
     names = sorted({*before, *after}, key=lambda name: (name not in should_fall, name not in should_rise, name))
-    shown = [name + (" ↓" if name in should_fall else " ↑" if name in should_rise else "") for name in names]
+    signs = dict.fromkeys(should_fall, " ↓") | dict.fromkeys(should_rise, " ↑")
+    shown = [plotly(name) + signs.get(name, "") for name in names]
     # Of the bars of one region, Plotly draws the last trace on top where the axis is turned.
     traces = [_bars("before", _BEFORE, names, shown, before), _bars("after", _AFTER, names, shown, after)]
     areas = [(after[name] if name in after else before[name]).area for name in names]
@@ -74,7 +76,7 @@ def delta_figure(delta: Mapping[Pair, int], chosen: Pair | None = None) -> Figur
         "y": names,
         "zmin": -_root(top),
         "zmax": _root(top),
-        "colorscale": _SCALE,
+        "colorscale": colour_scale(_SCALE),
         "showscale": False,
         "hoverongaps": False,
         "xgap": 1,

@@ -8,6 +8,7 @@ from typing import Any
 import fiftyone.operators.types as types
 
 from fiftyone_saliency.core.confusion import show
+from fiftyone_saliency.core.escaping import code, markdown
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix
 
 TOP = 8
@@ -51,8 +52,8 @@ def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
     row, column = counts.row_total(cell.truth), counts.column_total(cell.prediction)
     facts = [
         f"**{cell.count:,}** samples",
-        f"{_share(cell.count, row)} of truth *{show(cell.truth)}*",
-        f"{_share(cell.count, column)} of predicted *{show(cell.prediction)}*",
+        f"{_share(cell.count, row)} of truth *{markdown(show(cell.truth))}*",
+        f"{_share(cell.count, column)} of predicted *{markdown(show(cell.prediction))}*",
     ]
     confidence = view.mean(f"{cell.matrix.pred_field}.confidence") if cell.count else None
     if confidence is not None:
@@ -60,8 +61,8 @@ def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
     if saliency is not None and view.has_field(saliency):
         facts.append(f"{len(view.exists(saliency)):,} with a map")
     if tag:
-        facts.append(f"{len(view.match_tags(tag)):,} tagged `{tag}`")
-    return f"**{cell.name}**\n\n" + " · ".join(facts)
+        facts.append(f"{len(view.match_tags(tag)):,} tagged {code(tag)}")
+    return f"**{markdown(cell.name)}**\n\n" + " · ".join(facts)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
     problem = _problem(state, face, choices)
     _controls(header, panel, face, choices)
     if problem is not None:
-        header.view("problem", types.Notice(label=problem))
+        header.view("problem", types.Notice(label=markdown(problem)))
         return _page(root)
     header.md(state.summary or "", name="summary")
     if state.hidden:
@@ -105,10 +106,10 @@ def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
     _actions(header, panel, state, face)
     plotly = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
     root.plot(FIGURE, layout=state.layout, config=plotly, on_click=panel.on_click)
-    if face in REASONS and state.bars:
+    if face in REASONS and state.bars_layout:
         title = root.v_stack("bars_title", px=2)
         title.md(state.bars_title, name="text")
-        root.plot(BARS, layout=state.bars, config=plotly)
+        root.plot(BARS, layout=state.bars_layout, config=plotly)
     _confusions(root.v_stack("footer", gap=1, pb=2), panel, state)
     return _page(root)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import numpy as np
 
 from fiftyone_saliency.core.confusion import ConfusionCounts, Normalise, Pair, show, shown_labels
+from fiftyone_saliency.core.escaping import plotly
 
 MOST_LABELS = 50
 TEXT_UP_TO = 16
@@ -16,6 +18,9 @@ _RIGHT = [[0, "#5d7572"], [1, "#128a78"]]
 _WRONG = [[0, "#86695f"], [1, "#e0440f"]]
 INK = "rgba(150,150,150,1)"
 _CHOSEN = "#ffd23f"
+_STOPS = 24
+_LONGEST = 28
+_EMPTY, _BLANK = "(empty)", "\u200b"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def confusion_figure(
     if None in labels:
         diagonal[-1, -1] = False
     names = unique_names(labels)
-    # Two traces always, for the App keeps the second one of before where only one is sent.
+    # Two traces always, also where one of them is blank.
     parts = ((~diagonal, _WRONG, "mistakes"), (diagonal & (not errors_only), _RIGHT, "right"))
     data = [_trace(values, numbers, part, scale, name, names, normalise) for part, scale, name in parts]
     position = None
@@ -67,7 +72,21 @@ def confusion_figure(
 
 def unique_names(labels: list[str | None]) -> list[str]:
     """Return the labels as shown on the axes; a class that is really called "(none)" keeps its own line."""
-    return [show(label) + (" " if label is not None and show(label) == show(None) else "") for label in labels]
+    names: list[str] = []
+    # The missing label first: it keeps its name, a class that is called so gets a blank that is not drawn.
+    taken = {plotly(show(None))} if None in labels else set[str]()
+    for label in labels:
+        name = plotly(show(label) or _EMPTY)
+        while label is not None and name in taken:
+            name += _BLANK
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def colour_scale(stops: list[list[Any]]) -> list[list[Any]]:
+    """Return a colour scale of always as many stops: the App may mix the stops of two drawings, one by one."""
+    return [*stops, *[[1, stops[-1][1]]] * (_STOPS - len(stops))]
 
 
 def _trace(
@@ -93,7 +112,7 @@ def _trace(
         "y": names,
         "zmin": 0,
         "zmax": top,
-        "colorscale": scale,
+        "colorscale": colour_scale(scale),
         "showscale": False,
         "hoverongaps": False,
         "xgap": 1,
@@ -125,16 +144,17 @@ def percent(value: float) -> str:
 def layout_of(names: list[str], chosen: tuple[int, int] | None) -> dict[str, Any]:
     """Return the layout of a matrix with these rows and columns; the chosen one is framed."""
     count = max(1, len(names))
-    longest = max((len(name) for name in names), default=1)
+    texts = [unescape(name) for name in names]
+    longest = max((len(text) for text in texts), default=1)
     size = 12 if count <= 20 else 10 if count <= 32 else 8
-    shown = min(longest, 28)
+    shown = min(longest, _LONGEST)
     margin = 16 + int(shown * size * 0.56)
     below = 50 if count <= 3 else 34 + int(margin * 0.62)
     axis = {
         "type": "category",
         "tickmode": "array",
         "tickvals": names,
-        "ticktext": [name if len(name) <= 28 else name[:27] + "…" for name in names],
+        "ticktext": [plotly(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") for text in texts],
         "tickfont": {"size": size, "color": INK},
         "showgrid": False,
         "zeroline": False,

@@ -6,11 +6,12 @@ from typing import Any
 
 from fiftyone_saliency.core.colours import RIGHT, WRONG, region_colours
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show, shown_labels
+from fiftyone_saliency.core.escaping import markdown, plotly
 from fiftyone_saliency.core.evidence import RegionShare
 from fiftyone_saliency.core.reasons import Reason, Reasons
 from fiftyone_saliency.core.statistics import Summary
 
-from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, layout_of, percent, unique_names
+from ._plots import INK, MOST_LABELS, TEXT_UP_TO, Figure, colour_scale, layout_of, percent, unique_names
 
 MOST_BARS = 30
 _DIM = "#5d6470"
@@ -30,23 +31,24 @@ def region_figure(
     """
     regions = reasons.regions
     colours = region_colours(regions, reasons.right_regions)
-    # One trace for all regions: each has its own stretch of the colour scale.
+    # One trace for all regions: each colour has its own stretch of the scale.
+    palette = list(dict.fromkeys(colours.values()))
     scale: list[list[Any]] = []
-    for i, name in enumerate(regions):
-        scale += [[i / len(regions), _DIM], [(i + 0.9999) / len(regions), colours[name]]]
+    for i, colour in enumerate(palette):
+        scale += [[i / len(palette), _DIM], [(i + 0.9999) / len(palette), colour]]
     scale = [*scale[:-1], [1, scale[-1][1]]] if scale else [[0, _DIM], [1, _DIM]]
 
     def value(cell: Reason) -> float | None:
         share = None if cell.dominant is None else cell.shares[cell.dominant].mean
         if cell.dominant is None or share is None:
             return None
-        return regions.index(cell.dominant) + min(share, 0.9998)
+        return palette.index(colours[cell.dominant]) + min(share, 0.9998)
 
     def text(cell: Reason) -> str:
         share = None if cell.dominant is None else cell.shares[cell.dominant].mean
-        return "" if share is None else f"{cell.dominant}<br>{share:.0%}"
+        return "" if share is None else f"{plotly(cell.dominant)}<br>{share:.0%}"
 
-    return _matrix(reasons, counts, errors_only, chosen, (value, text, scale, len(regions) or 1))
+    return _matrix(reasons, counts, errors_only, chosen, (value, text, scale, len(palette) or 1))
 
 
 def rightness_figure(
@@ -113,7 +115,7 @@ def describe(reason: Reason) -> str:
     parts = []
     for name, share in sorted(reason.shares.items(), key=lambda item: -(item[1].mean or 0)):
         if share.mean is not None:
-            parts.append(f"**{name}** {share.mean:.0%}{_interval(share)} of {share.area or 0:.0%} area")
+            parts.append(f"**{markdown(name)}** {share.mean:.0%}{_interval(share)} of {share.area or 0:.0%} area")
     if not parts:
         return "no evidence in any region"
     undefined = reason.count - reason.n
@@ -141,7 +143,7 @@ def _matrix(
         "y": names,
         "zmin": 0,
         "zmax": top,
-        "colorscale": scale,
+        "colorscale": colour_scale(scale),
         "showscale": False,
         "hoverongaps": False,
         "xgap": 1,
@@ -155,8 +157,8 @@ def _matrix(
     position = None
     if chosen is not None and all(label in labels for label in chosen):
         position = labels.index(chosen[0]), labels.index(chosen[1])
-    # Two traces always, for the App keeps the second one of before where only one is sent.
-    nothing = {"type": "heatmap", "z": [[None] * len(names)] * len(names), "x": names, "y": names, "showscale": False}
+    # Two traces always, as the counts have.
+    nothing = trace | {"name": "", "z": [[None] * len(names)] * len(names), "text": [], "customdata": []}
     return Figure([trace, nothing], layout_of(names, position), labels, len(counts.labels) - len(labels))
 
 
@@ -164,7 +166,7 @@ def _hover(cell: Reason) -> str:
     lines = [f"<b>{cell.count} samples</b>"]
     for name, share in sorted(cell.shares.items(), key=lambda item: -(item[1].mean or 0)):
         if share.mean is not None:
-            lines.append(f"{name} {share.mean:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}")
+            lines.append(f"{plotly(name)} {share.mean:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}")
     if cell.right is not None and cell.right.mean is not None:
         lines.append(f"right reason {cell.right.mean:.0%}{_interval(cell.right)}")
     return "<br>".join(lines)
@@ -185,14 +187,15 @@ def _bars(name: str, classes: list[str], shares: list[RegionShare], colour: str)
     return {
         "type": "bar",
         "orientation": "h",
-        "name": name,
+        "name": plotly(name),
         "x": [share.mean or 0.0 for share in shares],
         "y": classes,
         "marker": {"color": colour},
         "customdata": [
-            f"{share.mean or 0:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}" for share in shares
+            f"{plotly(name)} {share.mean or 0:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}"
+            for share in shares
         ],
-        "hovertemplate": f"<b>%{{y}}</b><br>{name} %{{customdata}}<extra></extra>",
+        "hovertemplate": "<b>%{y}</b><br>%{customdata}<extra></extra>",
     }
 
 

@@ -15,10 +15,12 @@ from fiftyone_saliency.api.regions import region_choices, region_names
 from fiftyone_saliency.api.side_by_side import pairs_url
 from fiftyone_saliency.core.colours import HEATMAP
 from fiftyone_saliency.core.errors import SaliencyError
+from fiftyone_saliency.core.escaping import markdown
 from fiftyone_saliency.dataset.outcomes import LabelPair
 
 from . import _compare_layout as _layout
 from ._compare_plots import delta_figure, share_figure
+from ._data import replace_data
 
 # Two maps lie over one picture: they must be told apart.
 AFTER_COLOUR = "#1fa2ff"
@@ -41,10 +43,12 @@ class SaliencyComparison(foo.Panel):
         )
 
     def on_load(self, ctx: Any) -> None:
-        """Choose the first and the last run, and regions if there are any."""
+        """Choose the first run and the next one, and regions if there are any."""
         runs, regions = _runs(ctx), _region_choices(ctx)
-        _set(ctx, before=_get(ctx, "before") or (runs[0] if runs else None))
-        _set(ctx, after=_get(ctx, "after") or (runs[-1] if runs else None))
+        before = _get(ctx, "before") or (runs[0] if runs else None)
+        following = runs[runs.index(before) + 1 :] if before in runs else []
+        others = [run for run in [*following, *runs] if run != before]
+        _set(ctx, before=before, after=_get(ctx, "after") or (others[0] if others else None))
         _set(ctx, regions=_get(ctx, "regions") or (regions[0] if regions else None))
         _name_regions(ctx)
 
@@ -112,7 +116,11 @@ class SaliencyComparison(foo.Panel):
 def _draw(ctx: Any, comparison: Any) -> None:
     state, verdict, shares = ctx.panel.state, comparison.verdict, comparison.shares
     axes = {"Reason": verdict.reason, "Accuracy": verdict.accuracy}
-    lines = [f"**{name}: {axis.word or 'undecided'}** · {axis.why}" for name, axis in axes.items() if axis is not None]
+    lines = [
+        f"**{name}: {axis.word or 'undecided'}** · {markdown(axis.why)}"
+        for name, axis in axes.items()
+        if axis is not None
+    ]
     if verdict.reason is None:
         lines.insert(0, "**Reason: not judged** · say which regions should fall or rise")
     words = [f"{name.lower()} {axis.word or 'undecided'}" for name, axis in axes.items() if axis is not None]
@@ -126,12 +134,12 @@ def _draw(ctx: Any, comparison: Any) -> None:
     }
     figure = delta_figure(comparison.confusion_delta)
     state.labels, state.delta_layout = figure.labels, figure.layout
-    ctx.panel.set_data(_layout.DELTA, figure.data)
+    replace_data(ctx, _layout.DELTA, figure.data)
     state.shares_layout = None
     if shares is not None:
         sides = _get(ctx, "should_fall") or [], _get(ctx, "should_rise") or []
         data, state.shares_layout = share_figure(shares.before.summary(), shares.after.summary(), *sides)
-        ctx.panel.set_data(_layout.SHARES, data)
+        replace_data(ctx, _layout.SHARES, data)
 
 
 def _show(ctx: Any, view: Any) -> None:

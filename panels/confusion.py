@@ -19,6 +19,7 @@ from fiftyone_saliency.core.reasons import Reasons
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, split_cell_view
 
 from . import _layout
+from ._data import replace_data
 from ._plots import confusion_figure
 from ._reason_plots import class_figure, class_title, describe, region_figure, rightness_figure
 from ._reasons import forget, measure
@@ -217,9 +218,9 @@ def _draw(ctx: Any, matrix: ConfusionMatrix, pair: Pair | None) -> None:
     else:
         draw = region_figure if face == "region" else rightness_figure
         figure = draw(reasons, matrix.counts, errors_only, pair)
-        bars, state.bars = class_figure(reasons)
+        bars, state.bars_layout = class_figure(reasons)
         state.bars_title = class_title(reasons)
-        ctx.panel.set_data(_layout.BARS, bars)
+        replace_data(ctx, _layout.BARS, bars)
         state.region_names, state.wrong_reason = reasons.regions, len(reasons.right_for_wrong_reason)
     state.cell = None if pair is None else list(pair)
     state.labels, state.layout, state.hidden = figure.labels, figure.layout, figure.hidden
@@ -231,9 +232,9 @@ def _draw(ctx: Any, matrix: ConfusionMatrix, pair: Pair | None) -> None:
         state.card = _layout.card(matrix.cells[pair], _get(ctx, "saliency"), _get(ctx, "tag"))
         if reasons is not None and pair in reasons.cells:
             state.card += f"\n\n{describe(reasons.cells[pair])}"
-    ctx.panel.set_data(_layout.FIGURE, figure.data)
+    replace_data(ctx, _layout.FIGURE, figure.data)
     rows = [{"truth": show(t), "prediction": show(p), "count": count} for (t, p), count in top]
-    ctx.panel.set_data(_layout.CONFUSIONS, rows)
+    replace_data(ctx, _layout.CONFUSIONS, rows)
 
 
 def _reasons(ctx: Any, matrix: ConfusionMatrix) -> Reasons | None:

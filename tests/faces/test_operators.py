@@ -182,7 +182,7 @@ def test_a_browser_cannot_name_anything_but_a_registered_model(samples, tmp_path
 def test_save_cell_views(samples):
     params = {"gt_field": "ground_truth", "pred_field": "predictions", "only": "errors", "min_count": 1}
     summary = resolve("save_cell_views", samples, params)["summary"]["view"]["label"]
-    assert summary == str(fos.confusion(samples))
+    assert [line[4:] for line in summary.splitlines()] == str(fos.confusion(samples)).splitlines()
 
     result = execute("save_cell_views", samples, params).result
 

@@ -37,7 +37,9 @@ class Opened:
         return context
 
     def text(self):
-        return json.dumps(self.panel.render(self.context()).to_json(), ensure_ascii=False)
+        """What is drawn, as JSON; Markdown's escapes are left out, as in the App."""
+        drawn = self.panel.render(self.context()).to_json()
+        return json.dumps(drawn, ensure_ascii=False).replace("\\\\", "")
 
 
 @pytest.fixture

@@ -5,9 +5,23 @@ from __future__ import annotations
 import pytest
 
 from fiftyone_saliency.core.confusion import ConfusionCounts, shown_labels
+from fiftyone_saliency.core.evidence import Evidence
+from fiftyone_saliency.core.reasons import find_reasons
+from panels._compare_plots import delta_figure
 from panels._plots import MOST_LABELS, confusion_figure, unique_names
+from panels._reason_plots import region_figure, rightness_figure
 
 PAIRS = {("cake", "cake"): 8, ("cake", "pie"): 2, ("pie", "pie"): 5, ("pie", None): 1}
+
+
+def some_reasons(count):
+    """Reasons over so many regions, each of which holds the evidence of one sample."""
+    names = [f"region {i}" for i in range(count)]
+    pairs = [list(PAIRS)[i % len(PAIRS)] for i in range(count)]
+    shares = {name: [float(i == j) for j in range(count)] for i, name in enumerate(names)}
+    areas = {name: [1 / (count + 1)] * count for name in names}
+    ids, (truths, predictions) = [str(i) for i in range(count)], zip(*pairs, strict=True)
+    return find_reasons(Evidence("saliency", "boxes", ids, truths, predictions, shares, areas), names[:1])
 
 
 def cells(figure, trace):
@@ -87,3 +101,24 @@ def test_empty_matrix_can_be_drawn():
     figure = confusion_figure(ConfusionCounts({}))
 
     assert figure.labels == []
+
+
+def test_every_face_sends_as_many_traces_and_stops():
+    """The App mixes what is sent with what was there before, item by item."""
+    counts = ConfusionCounts(PAIRS)
+    figures = [confusion_figure(counts), delta_figure(dict(PAIRS))]
+    figures += [draw(some_reasons(count), counts) for count in (1, 12) for draw in (region_figure, rightness_figure)]
+
+    assert {len(trace["colorscale"]) for figure in figures for trace in figure.data} == {24}
+    assert {len(figure.data) for figure in figures if figure is not figures[1]} == {2}
+
+
+def test_labels_are_shown_as_they_are_and_stay_apart():
+    labels = ["<b>a</b>", "&lt;b&gt;a&lt;/b&gt;", "(none)", "(none)\u200b", "", None]
+
+    names = unique_names(labels)
+
+    assert names[:2] == ["&lt;b&gt;a&lt;/b&gt;", "&amp;lt;b&amp;gt;a&amp;lt;/b&amp;gt;"]
+    assert len(set(names)) == len(labels)
+    assert names[-1] == "(none)"
+    assert all(names)
