@@ -36,7 +36,7 @@ class ClusterMaps(foo.Operator):
         inputs = types.Object()
         ctx.target_view()
         _forms.choose_heatmaps(inputs, ctx)
-        inputs.int("max_clusters", label="At most so many clusters", default=8, min=1, required=True)
+        inputs.int("max_clusters", label="At most so many clusters", default=8, min=1, max=32, required=True)
         inputs.bool("save", label="Save each cluster as a view", default=False, view=types.SwitchView())
         return _forms.form(inputs, "Cluster saliency maps", "Samples whose evidence lies alike come together")
 

@@ -50,9 +50,9 @@ class ComputeSaliency(foo.Operator):
         _choose_method(inputs, ctx)
         _choose_target(inputs, ctx)
         _choose_field(inputs, ctx)
-        batch = inputs.int("batch_size", label="Batch size", default=16, min=1, required=True)
-        if (ctx.params.get("batch_size") or 16) < 1:
-            _forms.refuse(batch, "At least 1")
+        batch = inputs.int("batch_size", label="Batch size", default=16, min=1, max=1024, required=True)
+        if not 1 <= (ctx.params.get("batch_size") or 16) <= 1024:
+            _forms.refuse(batch, "1 to 1,024")
         return _forms.form(inputs, "Compute saliency maps", "An interrupted run goes on where it stopped")
 
     def execute(self, ctx: Any) -> Iterator[Any]:
@@ -102,7 +102,8 @@ def _choose_method(inputs: Any, ctx: Any) -> None:
         return
     for name, (kind, default) in methods[chosen].parameters.items():
         add = {int: inputs.int, float: inputs.float, bool: inputs.bool}.get(kind, inputs.str)
-        add(f"{chosen}__{name}", label=name.replace("_", " ").capitalize(), default=default)
+        limits = dict(zip(("min", "max"), methods[chosen].bounds.get(name, ()), strict=False))
+        add(f"{chosen}__{name}", label=name.replace("_", " ").capitalize(), default=default, **limits)
 
 
 def _choose_target(inputs: Any, ctx: Any) -> None:

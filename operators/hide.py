@@ -50,7 +50,7 @@ class HideRegion(foo.Operator):
             title, _, what = text.partition(": ")
             choices.add_choice(name, label=title, description=what.capitalize())
         inputs.enum("fill", list(_FILLS), label="Replace it by", default="blur", required=True, view=choices)
-        inputs.int("controls", label="Areas elsewhere, per image", default=3, min=1, required=True)
+        inputs.int("controls", label="Areas elsewhere, per image", default=3, min=1, max=100, required=True)
         _forms.choose(
             inputs, "gt_field", _forms.label_fields(ctx, fo.Classification), "Ground truth", default="ground_truth"
         )

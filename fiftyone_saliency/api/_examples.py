@@ -46,12 +46,9 @@ class Subsample:
         for chunk in load_ahead(chunks(self.items, size), self.explainer.model, num_workers):
             yield len(chunk), list(examples(chunk, self.explainer, size))
 
-    def maps(self) -> dict[str, NDArray[np.float32]]:
-        """Return the stored maps by sample id; those whose file is missing are left out."""
-        field = self.run.field
-        drawn = self.samples.select([item.id for item in self.items]).select_fields(field)
-        maps = {sample.id: read_map(sample[field]) for sample in drawn.iter_samples()}
-        return {sample_id: values for sample_id, values in maps.items() if values is not None}
+    def map_of(self, sample_id: str) -> NDArray[np.float32] | None:
+        """Return a sample's stored map, or None if its file is missing; one at a time, as many may be drawn."""
+        return read_map(self.samples[sample_id][self.run.field])
 
 
 def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subsample:

@@ -10,6 +10,7 @@ import fiftyone as fo
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api.cells import tag_cell, untag_cell
 from fiftyone_saliency.core.checks import check_int, check_seed
+from fiftyone_saliency.core.clustering import MOST_CLUSTERS
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import clusters, mean_maps
 from fiftyone_saliency.dataset.clusters import MapCluster, MapClusters
@@ -58,7 +59,7 @@ def cluster_maps(
         samples: cell, dataset or view.
         field: Heatmap field.
         seed: seed of the clustering; equal samples and seed give equal clusters.
-        max_clusters: largest number of clusters, at least 1.
+        max_clusters: largest number of clusters, 1 to 32.
         gt_field: Classification field of the true labels; by default the cell's, else ``"ground_truth"`` if there is
             one.
         pred_field: Classification field of the predicted labels; by default the cell's, else ``"predictions"`` if
@@ -79,7 +80,7 @@ def cluster_maps(
         Communications 10:1096, 2019, Methods (spectral relevance analysis). https://doi.org/10.1038/s41467-019-08987-4
     """
     check_seed(seed)
-    check_int(max_clusters, "max_clusters", 1)
+    check_int(max_clusters, "max_clusters", 1, MOST_CLUSTERS)
     view: Any = samples
     if isinstance(samples, Cell):
         view = samples.view()

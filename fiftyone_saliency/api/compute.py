@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,8 +11,9 @@ import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress
 from fiftyone_saliency.api._work import FieldWork, Work
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.api.models import load_model
-from fiftyone_saliency.core.checks import check_choice, check_int
+from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, RunConflictError
 from fiftyone_saliency.core.targets import GROUND_TRUTH, PREDICTED, TargetSpec, parse_target
 from fiftyone_saliency.core.types import OUTPUTS, PRECISIONS, Output, Precision, SaliencyRequest, SampleItem, Sign
@@ -88,7 +88,8 @@ def compute_saliency(
             for a CAM or perturbation method over 500 samples or more, if it is faster here and the maps of eight
             of the samples rank their pixels like those of float32 (Spearman 0.999); the run's `details` say which.
             A run that goes on keeps its format.
-        batch_size: images per forward pass, and per write to the database. Where memory runs out, it is halved.
+        batch_size: images per forward pass, and per write to the database, 1 to 1,024. Where memory runs out,
+            it is halved.
         num_workers: threads that read images; by default one per core, up to 8.
         skip_failures: whether a sample that fails is recorded and passed over; else the first one raises.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
@@ -145,7 +146,7 @@ def compute_saliency_targets(
         sign: the evidence that is stored.
         seed: seed of methods that draw random numbers.
         precision: number format of the network's trunk.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, 1 to 1,024.
         num_workers: threads that read images.
         skip_failures: whether failures are recorded and passed over.
         progress: as in `compute_saliency`.
@@ -161,9 +162,8 @@ def compute_saliency_targets(
         ModelError: if the model does not fit its classes, its preprocessing or the method.
         RunConflictError: if a field holds another run and ``overwrite`` is False, or is being written to.
     """
-    check_int(batch_size, "batch_size", 1)
-    num_workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
-    check_int(num_workers, "num_workers", 1)
+    check_batch_size(batch_size)
+    num_workers = count_workers(num_workers)
     check_choice(precision, "precision", (AUTO, *PRECISIONS))
     if not targets:
         raise ArgumentError('Expected `targets` to name a field and a target, but got none. Pass {"why": "predicted"}.')

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import fiftyone as fo
 import numpy as np
 
 from fiftyone_saliency.api._progress import Progress, track
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.api.models import load_model
-from fiftyone_saliency.core.checks import check_choice, check_int
+from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.embeddings import PARTS, Embeddings, Part
 from fiftyone_saliency.core.types import Failure
 from fiftyone_saliency.dataset.fields import require_field, require_samples
@@ -45,7 +45,7 @@ def embed(
         part: the whole ``"image"``; its ``"salient"`` region, the mean weighted by the stored map's positive evidence;
             or the ``"rest"``, weighted by 1 − map / its maximum.
         field: Heatmap field, for the latter two.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, 1 to 1,024.
         num_workers: threads that read images; by default one per core, up to 8.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
@@ -75,9 +75,8 @@ def embed_parts(
     progress: Progress = False,
 ) -> dict[Part, Embeddings]:
     """Return the embeddings of all parts from one forward pass, without maps those of the images alone; see `embed`."""
-    check_int(batch_size, "batch_size", 1)
-    workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
-    check_int(workers, "num_workers", 1)
+    check_batch_size(batch_size)
+    workers = count_workers(num_workers)
     require_samples(samples)
     if field is not None:
         require_field(samples, field, fo.Heatmap, "field")

@@ -8,13 +8,15 @@ from typing import Any
 
 from fiftyone_saliency.api._examples import subsample
 from fiftyone_saliency.api._progress import Progress, track
-from fiftyone_saliency.api._workers import count_workers
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.faithfulness import MEASURES, Faithfulness, Measure, Measured
 from fiftyone_saliency.core.frames import to_input
 from fiftyone_saliency.runtime.faithfulness import PERTURBATIONS, RADIUS, ROAD_FRACTIONS, ROAD_NOISE, SQUARE, Prober
 from fiftyone_saliency.runtime.substrate import SUBSTRATES, Substrate
+
+_MOST_STEPS = 1000
 
 
 def faithfulness(
@@ -56,10 +58,10 @@ def faithfulness(
         run: key of the run, or the field that holds its heatmaps.
         measures: what to measure.
         count: samples that are drawn.
-        steps: steps of deletion and insertion, at least 1; each is a forward pass of every image, twice.
+        steps: steps of deletion and insertion, 1 to 1,000; each is a forward pass of every image, twice.
         substrate: what replaces pixels: ``"blur"``, ``"mean"`` (the image's mean colour) or ``"zero"``.
         seed: seed of the draw of samples; random orders and noise follow the run's seed and the sample.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, 1 to 1,024.
         num_workers: threads that read images; by default one per core, up to 8.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
@@ -84,21 +86,22 @@ def faithfulness(
     for measure in measures:
         check_choice(measure, "measures", MEASURES)
     check_choice(substrate, "substrate", SUBSTRATES)
-    for name, number in (("count", count), ("steps", steps), ("batch_size", batch_size)):
-        check_int(number, name, 1)
+    check_int(count, "count", 1)
+    check_int(steps, "steps", 1, _MOST_STEPS)
+    check_batch_size(batch_size)
     check_seed(seed)
     workers = count_workers(num_workers)
     drawn = subsample(samples, model, run, count, seed)
     drawn.explainer.model.require_probabilities()
     prober = Prober(drawn.explainer.model, drawn.explainer.method, steps, substrate)
-    maps = drawn.maps()
     found: dict[str, dict[str, tuple[float | None, float | None]]] = {}
     for _, groups in track(drawn.batches(1, workers), len(drawn.items), progress, size=lambda pair: pair[0]):
         for example in groups:
             (image,) = example.images
-            if image.item.id in maps:
+            values = drawn.map_of(image.item.id)
+            if values is not None:
                 size = (image.tensor.shape[1], image.tensor.shape[2])
-                saliency = to_input(maps[image.item.id], image.placement, size)
+                saliency = to_input(values, image.placement, size)
                 batch = replace(example.batch, rows=batch_size)
                 found[image.item.id] = prober(batch, saliency, measures)
     ids = [item.id for item in drawn.items]

@@ -10,7 +10,7 @@ import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._scenes import Scenes
-from fiftyone_saliency.api._workers import count_workers
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import FieldError
@@ -21,6 +21,8 @@ from fiftyone_saliency.runtime.hiding import Hider
 from fiftyone_saliency.runtime.loading import load_ahead
 from fiftyone_saliency.runtime.plan import chunks
 from fiftyone_saliency.runtime.worker import Predictor
+
+_MOST_CONTROLS = 100
 
 
 def hide_region(
@@ -58,9 +60,9 @@ def hide_region(
         gt_field: Classification field of the true labels, or None.
         pred_field: Classification field of the stored predictions, or None. They are kept beside the results, to be
             grouped by; the answer that may change is what the model says now.
-        controls: number of controls for each image, at least 1.
+        controls: number of controls for each image, 1 to 100.
         seed: seed of the controls' places and of the swaps; each sample has its own stream.
-        batch_size: samples read at once, and images per forward pass.
+        batch_size: samples read at once, and images per forward pass, 1 to 1,024.
         num_workers: threads that read images; by default one per core, up to 8.
         store_field: field that takes each sample's result, as an embedded document with the attributes of `Hidden`;
             None stores nothing.
@@ -82,8 +84,8 @@ def hide_region(
         intervention with known effect). https://arxiv.org/abs/1907.09701
     """
     check_choice(fill, "fill", FILLS)
-    for name, number in (("controls", controls), ("batch_size", batch_size)):
-        check_int(number, name, 1)
+    check_int(controls, "controls", 1, _MOST_CONTROLS)
+    check_batch_size(batch_size)
     check_seed(seed)
     workers = count_workers(num_workers)
     dataset = require_samples(samples)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import fiftyone as fo
 
 from fiftyone_saliency.api._progress import Progress, track
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.api.models import load_model
-from fiftyone_saliency.core.checks import check_int, check_range
+from fiftyone_saliency.core.checks import check_range
 from fiftyone_saliency.core.errors import ArgumentError, FieldError
 from fiftyone_saliency.core.types import Failure, LabelsPrediction, Prediction
 from fiftyone_saliency.dataset.fields import check_name, fields_of, require_field, require_samples
@@ -42,7 +42,7 @@ def predict(
         model: whatever `load_model` takes, or what it returned.
         pred_field: Classification field that takes the predictions, or Classifications field for several labels;
             existing labels are replaced.
-        batch_size: images per forward pass, and per write to the database.
+        batch_size: images per forward pass, and per write to the database, 1 to 1,024.
         num_workers: threads that read images; by default one per core, up to 8.
         store_logits: whether the labels carry all logits; a model that gives probabilities alone, their logarithms.
         threshold: least probability of a label, in [0, 1], where classes do not exclude each other; 0.5 by default.
@@ -56,9 +56,8 @@ def predict(
         ModelError: if the model does not fit its classes or its preprocessing, or what its scores are is not known.
         ArgumentError: if a threshold is given for classes that exclude each other.
     """
-    check_int(batch_size, "batch_size", 1)
-    workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
-    check_int(workers, "num_workers", 1)
+    check_batch_size(batch_size)
+    workers = count_workers(num_workers)
     dataset = require_samples(samples)
     check_name(pred_field, "pred_field")
     field = dataset.get_field(pred_field)

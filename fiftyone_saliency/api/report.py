@@ -32,6 +32,8 @@ _MARKS = {
     ".json": f'{{\n "generator": "{GENERATOR}",',
 }
 _HEAD = 1000
+_MOST_CELLS = 1000
+_MOST_PICTURES = 100
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def report(
         out: path of the page, ending in ``.html``; the JSON file lies beside it. A missing folder is made.
         gt_field: Classification field of the true labels.
         pred_field: Classification field of the predicted labels.
-        cells: most cells that are shown with pictures, the worst first, at least 0.
-        pictures: most pictures of a cell, at least 0; they are drawn at random. A page of more than about 4 MB of
+        cells: most cells that are shown with pictures, the worst first, up to 1,000.
+        pictures: most pictures of a cell, up to 100; they are drawn at random. A page of more than about 4 MB of
             pictures shows fewer.
         seed: seed of the draw, at least 0.
         overwrite: whether an earlier report of that name is replaced; other files never are.
@@ -99,8 +101,8 @@ def report(
         ArgumentError: if a parameter makes no sense.
         RunConflictError: if a file is there and ``overwrite`` is off, or the file is no report.
     """
-    for name, number in {"cells": cells, "pictures": pictures}.items():
-        check_int(number, name, 0)
+    check_int(cells, "cells", 0, _MOST_CELLS)
+    check_int(pictures, "pictures", 0, _MOST_PICTURES)
     check_seed(seed)
     paths = prepare_paths(out, overwrite)
     found = reasons(

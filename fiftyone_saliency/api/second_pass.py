@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fiftyone_saliency.api._progress import Progress
+from fiftyone_saliency.api._workers import check_batch_size
 from fiftyone_saliency.api.compute import compute_saliency
 from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.api.predict import predict
-from fiftyone_saliency.core.checks import check_int, check_range
+from fiftyone_saliency.core.checks import check_int
 from fiftyone_saliency.core.errors import ArgumentError, ImageError, ModelError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.dataset import runs, store
@@ -49,7 +50,7 @@ def second_pass(
         field: key or field of the run that is repeated.
         regions: the regions that the evidence is measured in.
         quality: JPEG quality, from 1 to 95; lower is noisier.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, 1 to 1,024.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:
@@ -60,8 +61,8 @@ def second_pass(
         ArgumentError: if the run was not computed from stored predictions, or ``quality`` makes no sense.
         ModelError: if the model is not the run's.
     """
-    check_int(quality, "quality", 1)
-    check_range(quality, "quality", 1, 95)
+    check_int(quality, "quality", 1, 95)
+    check_batch_size(batch_size)
     run = runs.load(require_samples(samples), field)
     request = run.request
     if request.pred_field is None:

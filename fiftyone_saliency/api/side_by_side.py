@@ -24,6 +24,7 @@ from fiftyone_saliency.dataset.store import read_map
 _GAP = 4
 _QUALITY = 85
 _SCALE = ("vmin", "vmax", "sign")
+_LARGEST = 4096
 
 
 def common_scale(samples: Any, fields: Sequence[str]) -> int:
@@ -66,7 +67,7 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
         sample: the sample.
         before: Heatmap field of the first run.
         after: Heatmap field of the second run.
-        size: longest side of each of the three in pixels, at least 16.
+        size: longest side of each of the three in pixels, 16 to 4,096.
 
     Returns:
         RGB picture of three in a row; ``.save("pair.png")`` writes it.
@@ -77,7 +78,7 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
     # PyTorch: not before there is something to draw.
     from fiftyone_saliency.runtime.loading import read_image
 
-    check_int(size, "size", 16)
+    check_int(size, "size", 16, _LARGEST)
     image = read_image(sample.filepath)
     scale = size / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
@@ -102,7 +103,7 @@ def pairs_url(samples: Any, before: str, after: str, size: int = 112) -> str:
         samples: dataset or view of a few samples.
         before: Heatmap field of the first run.
         after: Heatmap field of the second run.
-        size: longest side of each picture in pixels, at least 16.
+        size: longest side of each picture in pixels, 16 to 4,096.
     """
     pictures = [pairs_picture(sample, before, after, size) for sample in samples.select_fields([before, after])]
     width, height = max(p.width for p in pictures), sum(p.height + _GAP for p in pictures) - _GAP

@@ -9,7 +9,7 @@ from typing import Any
 from fiftyone_saliency.api._examples import carrying, subsample
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._work import MOST_DELTA
-from fiftyone_saliency.api._workers import count_workers
+from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.trust import (
     Trust,
@@ -28,6 +28,8 @@ from fiftyone_saliency.runtime.agreement import Agreement, agreement
 from fiftyone_saliency.runtime.randomise import randomisation
 
 _PERTURBATION, _GRADIENT = "occlusion", "integrated_gradients"
+# Each is the work of the run once more.
+_MOST_RUNS = 100
 
 
 def check_trust(
@@ -67,11 +69,12 @@ def check_trust(
         run: key of the run, or the field that holds its heatmaps.
         count: samples that are drawn for the first two checks.
         seed: seed of that draw and of the weights.
-        stages: steps of the randomisation, at least 1; each costs a map per sample and draw.
-        draws: how often the weights are drawn: one random network may by chance look where the trained one does.
+        stages: steps of the randomisation, 1 to 100; each costs a map per sample and draw.
+        draws: how often the weights are drawn, 1 to 100: one random network may by chance look where the trained
+            one does.
         other: name of the method to agree with; by default occlusion, and Integrated Gradients for a run of a
             perturbation method.
-        batch_size: images per batch.
+        batch_size: images per batch, 1 to 1,024.
         num_workers: threads that read images; by default one per core, up to 8.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
@@ -86,8 +89,10 @@ def check_trust(
     References:
         Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. https://arxiv.org/abs/1810.03292
     """
-    for name, number in (("count", count), ("stages", stages), ("draws", draws), ("batch_size", batch_size)):
-        check_int(number, name, 1)
+    check_int(count, "count", 1)
+    for name, number in (("stages", stages), ("draws", draws)):
+        check_int(number, name, 1, _MOST_RUNS)
+    check_batch_size(batch_size)
     check_seed(seed)
     workers = count_workers(num_workers)
     drawn = subsample(samples, model, run, count, seed)

@@ -17,9 +17,10 @@ from fiftyone_saliency.core.errors import ArgumentError
 
 GRID = 16
 MIN_MAPS = 10
+MOST_CLUSTERS = 32  # as many as the spectrum has values
 UNDEFINED = -1
 _NEIGHBOURS = 10
-_EIGENVALUES = 32
+_EIGENVALUES = MOST_CLUSTERS
 # The eigenvalues of an unbroken line of maps grow like 1, 4, 9, …: a gap counts from twice its widest ratio on.
 _GAP = 8.0
 _ZERO = 1e-6
@@ -72,7 +73,7 @@ def cluster_maps(maps: NDArray[np.float32], seed: int = 51, max_clusters: int = 
     Args:
         maps: float32 (N, h, w), finite, pooled to a small common grid such as 16 × 16.
         seed: seed of the eigensolver and of k-means; equal maps and seed give equal clusters.
-        max_clusters: largest number of clusters, at least 1.
+        max_clusters: largest number of clusters, 1 to 32.
 
     Returns:
         Label of each map, the eigenvalues, and the number of clusters.
@@ -91,7 +92,7 @@ def cluster_maps(maps: NDArray[np.float32], seed: int = 51, max_clusters: int = 
     """
     if maps.ndim != 3:
         raise ArgumentError(f"Expected maps of shape (N, h, w), but got shape {maps.shape}.")
-    check_int(max_clusters, "max_clusters", 1)
+    check_int(max_clusters, "max_clusters", 1, MOST_CLUSTERS)
     check_seed(seed)
     found = [distribution(one) for one in maps]
     where = np.array([i for i, one in enumerate(found) if one is not None], np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Generator, Tensor
@@ -17,9 +18,9 @@ def passes(batch: Batch, samples: int) -> Iterator[list[int]]:
     A pass holds ``batch.rows`` copies of whatever images. Copy follows copy in the same order for each image, so
     that what is drawn per copy does not depend on how passes are cut.
     """
-    rows = [image for _ in range(samples) for image in range(len(batch))]
-    for start in range(0, len(rows), batch.rows):
-        yield rows[start : start + batch.rows]
+    rows = (image for _ in range(samples) for image in range(len(batch)))
+    while found := list(islice(rows, batch.rows)):
+        yield found
 
 
 def generators(batch: Batch) -> list[Generator]:

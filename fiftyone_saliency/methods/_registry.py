@@ -1,8 +1,9 @@
 """The one list of methods: a frozen dataclass per method, entered by one decorator.
 
-A method's fields are its parameters: they make the operator's form, the JSON of the run and its key. A new
-method is one new file in this folder; other packages add theirs by an entry point of the group
-``fiftyone_saliency.methods`` that names a module to import.
+A method's fields are its parameters: they make the operator's form, the JSON of the run and its key. A number is
+declared by `bounded`, so that no value makes a run that never ends or has no room in memory. A new method is one new
+file in this folder; other packages add theirs by an entry point of the group ``fiftyone_saliency.methods`` that names
+a module to import.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
-from fiftyone_saliency.core.checks import check_choice
+from fiftyone_saliency.core.checks import bounds_of, check_choice
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
@@ -73,6 +74,11 @@ class MethodInfo:
         types = get_type_hints(self.cls)
         defaults = {f.name: None if f.default is MISSING else f.default for f in fields(self.cls)}
         return {name: (types[name], default) for name, default in defaults.items()}
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Least and greatest value of each number among the parameters that has them."""
+        return bounds_of(self.cls)
 
 
 FAMILIES = {

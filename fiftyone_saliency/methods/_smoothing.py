@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_choice, check_int, check_range
+from fiftyone_saliency.core.checks import bounded, check_bounds, check_choice
 from fiftyone_saliency.methods._attribute import Attribution
 from fiftyone_saliency.methods._noise import Moments, copies, generators, passes, spreads
 from fiftyone_saliency.methods._registry import get_method, list_methods
@@ -20,8 +20,8 @@ class Smoothing:
     """Base of the methods over noisy copies; a subclass chooses what to keep of the copies' maps."""
 
     base: str = "saliency"
-    samples: int = 16
-    noise: float = 0.15
+    samples: int = bounded(16, 1, 10_000)
+    noise: float = bounded(0.15, 0, 1)
 
     def __post_init__(self) -> None:
         bases = [
@@ -30,8 +30,7 @@ class Smoothing:
             if info.family == "gradient" and info.evidence and not issubclass(info.cls, Smoothing)
         ]
         check_choice(self.base, "base", bases)
-        check_int(self.samples, "samples", 1)
-        check_range(self.noise, "noise", 0, 1)
+        check_bounds(self)
 
     def moments(self, model: ModelAdapter, batch: Batch) -> Moments:
         """Return mean and variance of the base's attributions over noisy copies."""

@@ -44,10 +44,10 @@ class SuperpixelMethod:
         images, seeds = batches[0].images, batches[0].seeds
         labels = [superpixels(image, self.segments).to(images.device) for image in images]
         kept = [self.draw(int(found.max()) + 1, seed) for found, seed in zip(labels, seeds, strict=True)]
-        masks = [rows.to(images.device, images.dtype) for rows in kept]
 
         def leave_out(run: Run, _: slice, perturbed: Tensor) -> None:
-            shown = masks[run.image][run.first : run.last][:, labels[run.image]]
+            masks = kept[run.image][run.first : run.last].to(images.device, images.dtype)
+            shown = masks[:, labels[run.image]]
             torch.mul(images[run.image], shown[:, None], out=perturbed)
 
         original = original_scores(model, batches).cpu().double()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.methods._superpixels import SuperpixelMethod
 
@@ -24,7 +24,7 @@ class FeatureAblation(SuperpixelMethod):
     stands twice in the image is not found: either one alone suffices.
 
     Args:
-        segments: about how many superpixels an image is cut into, at least 1; each costs a forward pass.
+        segments: about how many superpixels an image is cut into, 1 to 1,000; each costs a forward pass.
 
     References:
         Covert, Lundberg, Lee. Explaining by Removing: A Unified Framework for Model Explanation. JMLR 2021
@@ -33,10 +33,10 @@ class FeatureAblation(SuperpixelMethod):
         https://doi.org/10.1109/TPAMI.2012.120
     """
 
-    segments: int = 50
+    segments: int = bounded(50, 1, 1000)
 
     def __post_init__(self) -> None:
-        check_int(self.segments, "segments", 1)
+        check_bounds(self)
 
     def draw(self, segments: int, seed: int) -> Tensor:  # noqa: ARG002 - nothing is random here
         """Return all segments but one, for each."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.methods._cam import Cam, grid_of, read, usable_layers
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.models.adapter import ModelAdapter
@@ -30,7 +30,7 @@ class FusedCam(Cam):
     Args:
         layer_names: dotted names of layers, separated by commas, from early to late; empty takes the last layer of
             each of the last ``levels`` resolutions.
-        levels: how many resolutions are taken where no layers are named, at least 1.
+        levels: how many resolutions are taken where no layers are named, 1 to 100.
 
     References:
         Jiang et al. LayerCAM: Exploring Hierarchical Class Activation Maps for Localization. IEEE Transactions on
@@ -38,10 +38,10 @@ class FusedCam(Cam):
     """
 
     layer_names: str = ""
-    levels: int = 3
+    levels: int = bounded(3, 1, 100)
 
     def __post_init__(self) -> None:
-        check_int(self.levels, "levels", 1)
+        check_bounds(self)
 
     def layers(self, model: ModelAdapter) -> tuple[str, ...]:
         """Name the layers to record, from early to late."""

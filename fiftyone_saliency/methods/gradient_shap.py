@@ -8,7 +8,7 @@ import torch
 from captum.attr import Saliency as CaptumSaliency
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_int, check_range
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.methods._noise import Moments, copies, generators, passes, spreads
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.models.adapter import ModelAdapter
@@ -26,7 +26,7 @@ class GradientShap:
     the network is close to linear.
 
     Args:
-        samples: baselines per image, at least 1; each costs a forward and a backward pass.
+        samples: baselines per image, 1 to 10,000; each costs a forward and a backward pass.
         noise: standard deviation of the baselines, as a share of the image's range of values, in [0, 1].
 
     References:
@@ -36,12 +36,11 @@ class GradientShap:
         gradients. Nature Machine Intelligence 2021, eq. 2-3. https://arxiv.org/abs/1906.10670
     """
 
-    samples: int = 16
-    noise: float = 0.15
+    samples: int = bounded(16, 1, 10_000)
+    noise: float = bounded(0.15, 0, 1)
 
     def __post_init__(self) -> None:
-        check_int(self.samples, "samples", 1)
-        check_range(self.noise, "noise", 0, 1)
+        check_bounds(self)
 
     def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:
         """Return the attributions (N, C, H, W)."""

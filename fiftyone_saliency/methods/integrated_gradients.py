@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.methods._attribute import Attribution
 from fiftyone_saliency.methods._completeness import completeness_error
 from fiftyone_saliency.methods._registry import register_method
@@ -30,17 +30,18 @@ class IntegratedGradients:
     they are from that is stored with the map.
 
     Args:
-        steps: points of the Gauss-Legendre quadrature, at least 1; each costs a forward and a backward pass.
+        steps: points of the Gauss-Legendre quadrature, 1 to 1,000; each costs a forward and a backward pass. Placing
+            them takes time and memory by their square; float32 rounds before 1,000 are of use.
 
     References:
         Sundararajan, Taly, Yan. Axiomatic Attribution for Deep Networks. ICML 2017, eq. 1.
         https://arxiv.org/abs/1703.01365
     """
 
-    steps: int = 24
+    steps: int = bounded(24, 1, 1000)
 
     def __post_init__(self) -> None:
-        check_int(self.steps, "steps", 1)
+        check_bounds(self)
 
     def __call__(self, model: ModelAdapter, batch: Batch) -> Attribution:
         """Return the attributions (N, C, H, W) and their completeness error."""

@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.methods._superpixels import SuperpixelMethod
 
@@ -27,8 +27,8 @@ class KernelShap(SuperpixelMethod):
     samples; that is not in the first paper.
 
     Args:
-        segments: about how many superpixels an image is cut into, at least 1.
-        samples: combinations of segments per image, at least 1; each costs a forward pass. Take several times
+        segments: about how many superpixels an image is cut into, 1 to 1,000.
+        samples: combinations of segments per image, 1 to 20,000; each costs a forward pass. Take several times
             ``segments``.
 
     References:
@@ -38,12 +38,11 @@ class KernelShap(SuperpixelMethod):
         (paired sampling). https://arxiv.org/abs/2012.01536
     """
 
-    segments: int = 50
-    samples: int = 512
+    segments: int = bounded(50, 1, 1000)
+    samples: int = bounded(512, 1, 20_000)
 
     def __post_init__(self) -> None:
-        check_int(self.segments, "segments", 1)
-        check_int(self.samples, "samples", 1)
+        check_bounds(self)
 
     def draw(self, segments: int, seed: int) -> Tensor:
         """Return no segment, then all other combinations if they are few enough, else drawn ones."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_int, check_range
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.methods._superpixels import SuperpixelMethod
@@ -26,25 +26,23 @@ class Lime(SuperpixelMethod):
     of them by Lasso, to have a short list to read, which a map does not need.
 
     Args:
-        segments: about how many superpixels an image is cut into, at least 1.
-        samples: random combinations per image, at least 1; each costs a forward pass. Take several times
+        segments: about how many superpixels an image is cut into, 1 to 1,000.
+        samples: random combinations per image, 1 to 20,000; each costs a forward pass. Take several times
             ``segments``.
-        width: width of the kernel by which combinations near the whole image count more, above 0, in units of the
-            cosine distance from it.
+        width: width of the kernel by which combinations near the whole image count more, above 0 and up to
+            1,000, in units of the cosine distance from it.
 
     References:
         Ribeiro, Singh, Guestrin. "Why Should I Trust You?": Explaining the Predictions of Any Classifier. KDD 2016,
         eq. 2 and sec. 3.4. https://arxiv.org/abs/1602.04938
     """
 
-    segments: int = 50
-    samples: int = 512
-    width: float = 0.25
+    segments: int = bounded(50, 1, 1000)
+    samples: int = bounded(512, 1, 20_000)
+    width: float = bounded(0.25, 0, 1000)
 
     def __post_init__(self) -> None:
-        check_int(self.segments, "segments", 1)
-        check_int(self.samples, "samples", 1)
-        check_range(self.width, "width", 0)
+        check_bounds(self)
         if self.width == 0:
             raise ArgumentError("Expected `width` to be above 0, but got 0. A large width lets all samples count.")
 

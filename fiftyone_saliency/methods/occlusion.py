@@ -9,12 +9,14 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from fiftyone_saliency.core.checks import check_range
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.methods._perturb import Run, all_scores, full_precision, original_scores
 from fiftyone_saliency.methods._registry import register_method
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
+
+_FINEST = 0.005
 
 
 @register_method("occlusion", "Occlusion", family="perturbation", paper="https://arxiv.org/abs/1311.2901")
@@ -28,23 +30,27 @@ class Occlusion:
 
     Args:
         window: side of the window as a share of the input's side, above 0 and up to 1.
-        stride: step of the window as a share of the input's side, above 0 and up to ``window``.
+        stride: step of the window as a share of the input's side, from 0.005 up to ``window``.
 
     References:
         Zeiler, Fergus. Visualizing and Understanding Convolutional Networks. ECCV 2014, sec. 4.2.
         https://arxiv.org/abs/1311.2901
     """
 
-    window: float = 0.2
-    stride: float = 0.1
+    window: float = bounded(0.2, 0, 1)
+    stride: float = bounded(0.1, 0, 1)
 
     def __post_init__(self) -> None:
-        check_range(self.window, "window", 0, 1)
-        check_range(self.stride, "stride", 0, 1)
+        check_bounds(self)
         if not 0 < self.stride <= self.window:
             raise ArgumentError(
                 f"Expected 0 < `stride` <= `window`, but got stride {self.stride} and window {self.window}. "
                 "A larger stride would leave gaps that no window covers."
+            )
+        if self.stride < _FINEST:
+            raise ArgumentError(
+                f"Expected `stride` to be at least {_FINEST}, which is {round(1 / _FINEST) ** 2:,} forward passes per "
+                f"image, but got {self.stride}."
             )
 
     def __call__(self, model: ModelAdapter, batch: Batch) -> Tensor:

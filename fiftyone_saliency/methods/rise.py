@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fiftyone_saliency.core.checks import check_int, check_range
+from fiftyone_saliency.core.checks import bounded, check_bounds
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.methods._perturb import Run, full_precision, stream_scores
 from fiftyone_saliency.methods._registry import register_method
@@ -36,8 +36,8 @@ class Rise:
     tends to, with less noise, and zero where nothing depends on the pixel.
 
     Args:
-        masks: masks per image, at least 2; each costs a forward pass.
-        grid: cells along each side of a mask before it is enlarged, at least 1.
+        masks: masks per image, 2 to 100,000; each costs a forward pass.
+        grid: cells along each side of a mask before it is enlarged, 1 to 100.
         keep: share of cells that are seen, above 0 and below 1.
         stop: an image is finished, after any 128 masks, once its map's rank correlation (Spearman) with its map
             128 masks before is at least this; 1 never stops early.
@@ -47,16 +47,13 @@ class Rise:
         sec. 3.2 (masks) and eq. 6. https://arxiv.org/abs/1806.07421
     """
 
-    masks: int = 512
-    grid: int = 7
-    keep: float = 0.5
-    stop: float = 1.0
+    masks: int = bounded(512, 2, 100_000)
+    grid: int = bounded(7, 1, 100)
+    keep: float = bounded(0.5, 0, 1)
+    stop: float = bounded(1.0, 0, 1)
 
     def __post_init__(self) -> None:
-        check_int(self.masks, "masks", 2)
-        check_int(self.grid, "grid", 1)
-        check_range(self.stop, "stop", 0, 1)
-        check_range(self.keep, "keep", 0, 1)
+        check_bounds(self)
         if not 0 < self.keep < 1:
             raise ArgumentError(
                 f"Expected 0 < `keep` < 1, but got {self.keep}. A mask must show some cells and hide others."

@@ -23,7 +23,7 @@ class SmoothGrad(Smoothing):
 
     Args:
         base: name of the gradient method, with its own defaults.
-        samples: noisy copies per image, at least 1.
+        samples: noisy copies per image, 1 to 10,000.
         noise: standard deviation of the noise, as a share of the image's range of values, in [0, 1].
 
     References:

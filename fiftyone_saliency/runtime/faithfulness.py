@@ -77,9 +77,12 @@ class Prober:
         fractions = np.linspace(0, 1, self.steps + 1)
 
         def score(ranks: NDArray[np.int64]) -> float:
-            masks = [torch.from_numpy(first_pixels(ranks, fraction)) for fraction in fractions]
-            images = (blend(start[0], end[0], mask.to(start)) for mask in masks)
-            return area_under_curve(self._probabilities(batch, list(images)))
+            found = []
+            for first in range(0, len(fractions), batch.rows):
+                masks = [torch.from_numpy(first_pixels(ranks, f)) for f in fractions[first : first + batch.rows]]
+                images = [blend(start[0], end[0], mask.to(start)) for mask in masks]
+                found.append(self._probabilities(batch, images))
+            return area_under_curve(np.concatenate(found))
 
         return _beside_chance(saliency, batch.seeds[0], score)
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from fiftyone_saliency.core import errors
-from fiftyone_saliency.core.checks import check_choice, check_int, check_range
+from fiftyone_saliency.core.checks import bounded, bounds_of, check_bounds, check_choice, check_int, check_range
 from fiftyone_saliency.core.errors import ArgumentError, SaliencyError, UnknownNameError, nearest
 
 TREE = {
@@ -95,3 +97,28 @@ def test_check_choice_offers_the_nearest():
     check_choice("row", "by", ("row", "column"))
     with pytest.raises(UnknownNameError, match=r"value for `by`, but got 'colum'. Did you mean `column`"):
         check_choice("colum", "by", ("row", "column"))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    count: int = bounded(3, 1, 10)
+    share: float = bounded(0.5, 0, 1)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+def test_numbers_declare_their_bounds_and_are_held_to_them():
+    assert bounds_of(Numbers) == {"count": (1, 10), "share": (0, 1)}
+    assert Numbers(count=10, share=1, name="x") == Numbers(10, 1.0, "x")
+    with pytest.raises(ArgumentError, match="Expected `count` to be an integer of at most 10, but got 11"):
+        Numbers(count=11)
+    with pytest.raises(ArgumentError, match="Expected `share` to be a number from 0 to 1, but got inf"):
+        Numbers(share=float("inf"))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_range_with_an_open_end_is_of_finite_numbers(value):
+    with pytest.raises(ArgumentError, match="`noise` to be a number of at least 0, but got"):
+        check_range(value, "noise", low=0)

@@ -93,6 +93,13 @@ def test_compute_form_offers_registered_models_methods_and_their_parameters(samp
     assert refused(form) == set()
 
 
+def test_compute_form_shows_the_bounds_of_each_number(samples, model):
+    rise = resolve("compute_saliency", samples, {"method": "rise"})
+    numbers = {name: (p["type"]["min"], p["type"]["max"]) for name, p in rise.items() if name.startswith("rise__")}
+    assert numbers == {"rise__masks": (2, 100_000), "rise__grid": (1, 100), "rise__keep": (0, 1), "rise__stop": (0, 1)}
+    assert [rise["batch_size"]["type"][end] for end in ("min", "max")] == [1, 1024]
+
+
 def test_compute_form_says_how_to_register_a_model(samples):
     form = resolve("compute_saliency", samples)
 

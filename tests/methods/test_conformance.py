@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import FrozenInstanceError, fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.errors import ArgumentError, ModelError
 from fiftyone_saliency.core.types import Target
 from fiftyone_saliency.methods._attribute import attribute
 from fiftyone_saliency.methods._registry import FAMILIES, get_method, list_methods, parameters_of
@@ -269,3 +269,43 @@ def test_every_parameter_has_a_default_and_a_plain_type(name):
     for kind, default in METHODS[name].parameters.values():
         assert kind in {bool, int, float, str}
         assert isinstance(default, kind)
+
+
+def test_every_number_has_bounds_and_nothing_beyond_them_is_taken(name):
+    """They are what the form shows, and what stands between a slip of the finger and a run that never ends."""
+    numbers = {
+        key: (kind, default) for key, (kind, default) in METHODS[name].parameters.items() if kind in {int, float}
+    }
+    assert METHODS[name].bounds.keys() == numbers.keys()
+    for key, (kind, default) in numbers.items():
+        low, high = METHODS[name].bounds[key]
+        assert low <= default <= high
+        beyond = [
+            low - 1,
+            high + 1,
+            10**12,
+            10**400,
+            float("inf"),
+            float("nan"),
+            -float("inf"),
+            True,
+            None,
+            str(default),
+        ]
+        for value in [*beyond, float(default)] if kind is int else beyond:
+            with pytest.raises(ArgumentError, match=f"Expected `{key}` to be"):
+                get_method(name, {key: value})
+
+
+def test_large_numbers_need_no_more_memory(name):
+    """No forward pass holds more than `rows` images, whatever is asked for."""
+    bounds = METHODS[name].bounds.items()
+    large = {k: int(min(high, 150)) for k, (_, high) in bounds if METHODS[name].parameters[k][0] is int}
+    if not large:
+        pytest.skip("counts nothing")
+    model = adapt(networks(name).small())
+    seen: set[int] = set()
+    model.module.register_forward_pre_hook(lambda _, inputs: seen.add(len(inputs[0])))
+    with model.explaining():
+        get_method(name, large)[1](model, replace(batch(draw(2)), rows=32))
+    assert max(seen) <= 32
