@@ -19,6 +19,7 @@ CONTROLS = {
     "saliency": "header.controls",
     "face": "header.show",
     "errors_only": "header.show",
+    "label": "header.several",
     "regions": "header.reasons",
     "right": "header.reasons",
     "tag": "header.tags",
@@ -55,7 +56,8 @@ def card(cell: Cell, saliency: str | None, tag: str | None) -> str:
         f"{_share(cell.count, row)} of truth *{markdown(show(cell.truth))}*",
         f"{_share(cell.count, column)} of predicted *{markdown(show(cell.prediction))}*",
     ]
-    confidence = view.mean(f"{cell.matrix.pred_field}.confidence") if cell.count else None
+    path = f"{cell.matrix.pred_field}.confidence"
+    confidence = view.mean(path) if cell.count and view.get_field(path) is not None else None
     if confidence is not None:
         facts.append(f"mean confidence {confidence:.2f}")
     if saliency is not None and view.has_field(saliency):
@@ -70,16 +72,18 @@ class Choices:
     """What the drop-down lists offer.
 
     Args:
-        labels: Classification fields of the dataset.
+        labels: Classification and Classifications fields of the dataset.
         maps: Heatmap fields of the dataset, and the entry for none.
         regions: label fields whose labels are regions, and the names of defined regions.
         names: the chosen regions' own names.
+        several: where samples have several labels, the entry for pairs and the labels; else nothing.
     """
 
     labels: list[str]
     maps: list[str]
     regions: list[str]
     names: list[str]
+    several: list[str]
 
 
 def draw(panel: Any, state: Any, face: str, choices: Choices) -> Any:
@@ -121,8 +125,8 @@ def _page(root: Any) -> Any:
 def _problem(state: Any, face: str, choices: Choices) -> str | None:
     if len(choices.labels) < 2:
         return (
-            "A confusion matrix needs two Classification fields, truth and prediction. Store predictions with "
-            "fiftyone_saliency.predict(dataset, model), then open this panel again."
+            "A confusion matrix needs two Classification fields, or Classifications, truth and prediction. Store "
+            "predictions with fiftyone_saliency.predict(dataset, model), then open this panel again."
         )
     if state.problem:
         return state.problem
@@ -151,6 +155,9 @@ def _controls(root: Any, panel: Any, face: str, choices: Choices) -> None:
         faces.add_choice(value, label=label)
     show.enum("face", list(FACES), view=faces, on_change=panel.on_choose)
     show.bool("errors_only", label="Mistakes only", view=types.SwitchView(), on_change=panel.on_choose)
+    if choices.several:
+        several = root.h_stack("several", gap=2, align_y="center")
+        several.enum("label", choices.several, label="Label", view=types.DropdownView(), on_change=panel.on_choose)
     if face in REASONS and choices.regions:
         bar = root.h_stack("reasons", gap=2, align_y="center")
         bar.enum("regions", choices.regions, label="Regions", view=types.DropdownView(), on_change=panel.on_choose)

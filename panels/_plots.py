@@ -58,7 +58,7 @@ def confusion_figure(
     numbers = counts.counts[np.ix_(where, where)]
     values = counts.normalised(normalise)[np.ix_(where, where)]
     diagonal = np.eye(len(labels), dtype=bool)
-    if None in labels:
+    if None in labels and not counts.none_is_right:
         diagonal[-1, -1] = False
     names = unique_names(labels)
     # Two traces always, also where one of them is blank.

@@ -17,6 +17,7 @@ from fiftyone_saliency.core.confusion import Pair, show
 from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.core.reasons import Reasons
 from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, split_cell_view
+from fiftyone_saliency.dataset.label_confusion import KINDS, holds_several, labels_of, split_label_view
 
 from . import _layout
 from ._data import replace_data
@@ -26,6 +27,7 @@ from ._reasons import forget, measure
 
 _PLUGIN = "@fiftyone-saliency/saliency"
 _NOTHING = "(no maps)"
+_PAIRS = "(pairs of labels)"
 
 
 class SaliencyConfusion(foo.Panel):
@@ -46,7 +48,7 @@ class SaliencyConfusion(foo.Panel):
     def on_load(self, ctx: Any) -> None:
         """Choose fields that are likely to be meant, and count."""
         threading.Thread(target=fos.list_methods, daemon=True).start()  # the first form would wait for PyTorch
-        fields, maps = _fields(ctx, fo.Classification), [*_fields(ctx, fo.Heatmap), _NOTHING]
+        fields, maps = _fields(ctx, *KINDS), [*_fields(ctx, fo.Heatmap), _NOTHING]
         gt_field = _prefer(_get(ctx, "gt_field"), fields, "ground_truth")
         rest = [field for field in fields if field != gt_field]
         _set(
@@ -177,10 +179,11 @@ class SaliencyConfusion(foo.Panel):
     def render(self, ctx: Any) -> Any:
         """Draw the panel from its state alone."""
         choices = _layout.Choices(
-            labels=_fields(ctx, fo.Classification),
+            labels=_fields(ctx, *KINDS),
             maps=[*_fields(ctx, fo.Heatmap), _NOTHING],
             regions=_region_choices(ctx),
             names=list(ctx.panel.state.region_names or []),
+            several=list(ctx.panel.state.several or []),
         )
         return _layout.draw(self, ctx.panel.state, _get(ctx, "face") or "none", choices)
 
@@ -189,8 +192,7 @@ def _refresh(ctx: Any) -> None:
     ctx.panel.state.seen = _signature(ctx.view)
     matrix = _matrix(ctx)
     if matrix is not None:
-        _, pair = split_cell_view(ctx.view, matrix.gt_field, matrix.pred_field)
-        _draw(ctx, matrix, pair)
+        _draw(ctx, matrix, _split(ctx)[1])
 
 
 def _matrix(ctx: Any) -> ConfusionMatrix | None:
@@ -200,11 +202,36 @@ def _matrix(ctx: Any) -> ConfusionMatrix | None:
     if not gt_field or not pred_field:
         return None
     try:
-        base, _ = split_cell_view(ctx.view, gt_field, pred_field)
-        return fos.confusion(base, pred_field, gt_field=gt_field)
+        _find_labels(ctx, gt_field, pred_field)
+        return fos.confusion(_split(ctx)[0], pred_field, gt_field=gt_field, label=_label(ctx))
     except SaliencyError as error:
         ctx.panel.state.problem = str(error)
         return None
+
+
+def _find_labels(ctx: Any, gt_field: str, pred_field: str) -> None:
+    """Note which labels there are, where a sample may have several, and choose pairs if the chosen one is gone."""
+    several: list[str] = []
+    if holds_several(ctx.dataset, gt_field, pred_field):
+        several = [_PAIRS, *labels_of(ctx.dataset, gt_field, pred_field)]
+    ctx.panel.state.several = several
+    chosen = _prefer(_get(ctx, "label"), several, _PAIRS)
+    if chosen != _get(ctx, "label"):
+        _set(ctx, label=chosen)
+
+
+def _label(ctx: Any) -> str | None:
+    """Return the label whose matrix is shown, None for pairs of labels or one label per sample."""
+    label = _get(ctx, "label")
+    return None if label == _PAIRS else label
+
+
+def _split(ctx: Any) -> tuple[Any, Pair | None]:
+    """Return the samples that the view's cell belongs to, and the cell, if the view is one."""
+    fields = _get(ctx, "gt_field"), _get(ctx, "pred_field")
+    if ctx.panel.state.several:
+        return split_label_view(ctx.view, *fields, _label(ctx))
+    return split_cell_view(ctx.view, *fields)
 
 
 def _draw(ctx: Any, matrix: ConfusionMatrix, pair: Pair | None) -> None:
@@ -241,6 +268,12 @@ def _reasons(ctx: Any, matrix: ConfusionMatrix) -> Reasons | None:
     """Measure where the evidence of the matrix's samples lies; None, with the reason on the panel, if that fails."""
     saliency, regions = _get(ctx, "saliency"), _get(ctx, "regions")
     if not regions or matrix.counts.total == 0:
+        return None
+    if ctx.panel.state.several:
+        ctx.panel.state.problem = (
+            "Reasons are measured where a sample has one label. For several, open a cell of the counts, and compute "
+            "the maps of its label: their evidence is measured by region in Python, with region_shares."
+        )
         return None
     if saliency in (None, _NOTHING):
         ctx.panel.state.problem = "Reasons need maps. Choose a Saliency field, or compute maps first."
@@ -322,8 +355,8 @@ def _set(ctx: Any, **values: Any) -> None:
         ctx.panel.set_state(f"{_layout.CONTROLS[name]}.{name}", value)
 
 
-def _fields(ctx: Any, kind: type) -> list[str]:
-    return [] if ctx.dataset is None else list(ctx.dataset.get_field_schema(embedded_doc_type=kind))
+def _fields(ctx: Any, *kinds: type) -> list[str]:
+    return [] if ctx.dataset is None else list(ctx.dataset.get_field_schema(embedded_doc_type=kinds))
 
 
 def _region_choices(ctx: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ class ConfusionCounts:
     """
 
     pairs: Mapping[Pair, int]
+    # Whether a cell without truth and prediction is an answer, and a right one, or nothing at all.
+    none_is_right: ClassVar[bool] = False
 
     @cached_property
     def labels(self) -> list[str | None]:

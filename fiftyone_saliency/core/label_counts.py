@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair
 
@@ -62,6 +63,7 @@ class PairCounts(ConfusionCounts):
     samples: int
     rows: Mapping[str | None, int]
     columns: Mapping[str | None, int]
+    none_is_right: ClassVar[bool] = True
 
     @property
     def total(self) -> int:

@@ -78,6 +78,11 @@ def holds_several(samples: Any, *fields: str) -> bool:
     return any(field in several for field in fields)
 
 
+def labels_of(samples: Any, *fields: str) -> list[str]:
+    """Return the labels in these fields, in alphabetical order."""
+    return sorted({name for field in fields for name in samples.distinct(_Side(samples, field).path)})
+
+
 def count_labels(samples: Any, pred_field: str, gt_field: str, label: str | None) -> ConfusionMatrix:
     """Count one label, or pairs of labels where `label` is None.
 
@@ -92,7 +97,7 @@ def count_labels(samples: Any, pred_field: str, gt_field: str, label: str | None
     if label is None:
         rows = zip(true.values(), said.values(), strict=True)
         return PairsMatrix(samples, gt_field, pred_field, count_pairs(rows))
-    known = {name for side in (true, said) for name in samples.distinct(side.path)}
+    known = labels_of(samples, gt_field, pred_field)
     if label not in known:
         raise UnknownNameError(f"label of {gt_field!r} or {pred_field!r}", label, known)
     counted = samples.count_values(ViewExpression({"$concat": [true.state(label), said.state(label)]}))
@@ -113,18 +118,18 @@ def split_label_view(view: Any, gt_field: str, pred_field: str, label: str | Non
         label: the label of the matrix, None for pairs.
 
     Returns:
-        The samples that the cell belongs to, and its (truth, prediction); the view itself and None if its last
-        stage is not a cell of such a matrix.
+        The samples that the cell belongs to, and its (truth, prediction), None if it is a cell of another label; the
+        view itself and None if its last stage is no cell of these fields.
     """
     stages = view._serialize() if isinstance(view, fo.DatasetView) else []
     expressions = dict(stages[-1]["kwargs"]).get("filter", {}) if stages else {}
     match expressions:
         case {"$expr": {"$and": [*_, {"$literal": [mark, *keys, truth, prediction]}]}}:
-            if mark == _MARK and keys == [gt_field, pred_field, label]:
+            if mark == _MARK and keys[:2] == [gt_field, pred_field]:
                 base = dataset_of(view).view()
                 for stage in view._stages[:-1]:
                     base = base.add_stage(stage)
-                return base, (truth, prediction)
+                return base, (truth, prediction) if keys[2] == label else None
     return view, None
 
 

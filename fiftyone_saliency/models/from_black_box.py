@@ -40,7 +40,9 @@ def load(source: Any, options: LoadOptions) -> ModelAdapter:
     options.refuse("weights", name)
     options.refuse("prompts", name)
     box = OnnxFile(Path(source)) if is_file else PlainFunction(source)
-    model = options.adapt(box, name, differentiable=False)
+    # Its answers tell a softmax by their sums; a sigmoid is only to be read in the file.
+    scores = "sigmoid" if isinstance(box, OnnxFile) and box.operator == "Sigmoid" else None
+    model = options.adapt(box, name, differentiable=False, scores=scores)
     if isinstance(box, PlainFunction):
         box.answers = _digest(model.logits(model.probe_image()))
     return model
@@ -60,7 +62,9 @@ class OnnxFile(nn.Module):
             settings = runtime.SessionOptions()
             settings.intra_op_num_threads = torch.get_num_threads()
             self._session = runtime.InferenceSession(path, settings, runtime.get_available_providers())
-            self._sha256 = _file_digest(path)
+            content = path.read_bytes()
+            self._sha256 = _file_digest(path, content)
+            self.operator = _last_operator(content, self._session.get_outputs()[0].name.encode())
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"Expected {path} to be an ONNX file, but got: {reason}") from error
@@ -120,9 +124,24 @@ def _digest(scores: Tensor) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _file_digest(path: Path) -> str:
+def _last_operator(content: bytes, output: bytes) -> str | None:
+    """Return the operator that makes an output, such as "Sigmoid", as far as the file's bytes tell.
+
+    Protobuf writes a node as tagged fields: its outputs (2), its name (3) if it has one, its operator (4).
+    """
+    if len(output) > 127:
+        return None
+    for found in re.finditer(re.escape(b"\x12" + bytes([len(output)]) + output), content):
+        at = found.end()
+        if content[at : at + 1] == b"\x1a" and content[at + 1] < 128:
+            at += 2 + content[at + 1]
+        if content[at : at + 1] == b"\x22":
+            return content[at + 2 : at + 2 + content[at + 1]].decode(errors="replace")
+    return None
+
+
+def _file_digest(path: Path, content: bytes) -> str:
     """Return the SHA-256 over an ONNX file and the files beside it that hold its tensors."""
-    content = path.read_bytes()
     digest = hashlib.sha256(content)
     starts = ((found.end(), found[1][0]) for found in _LOCATION.finditer(content))
     for location in sorted({content[start : start + length] for start, length in starts}):

@@ -265,7 +265,7 @@ def find_scoring(rows: Tensor, seen: BeforeLast, model: Asked, classes: int, tol
             "`scores` out, or end the network in a sigmoid."
         )
     if function is not None and (told is None or told in _TOLD_BY[function, single]):
-        known = "told" if told else f"the network ends in a {function}, and they are read before it"
+        known = _TOLD if told else f"the network ends in a {function}, and they are read before it"
         return _known(function == _SOFTMAX or single, single, classes, known, before=True)
     after_sigmoid = tuple(rows.shape) in seen.shapes
     if told is not None:
@@ -285,6 +285,7 @@ def find_scoring(rows: Tensor, seen: BeforeLast, model: Asked, classes: int, tol
     return _known(True, single, classes, "the network ends in neither softmax nor sigmoid")
 
 
+_TOLD = "told, or said by the model's configuration"
 _FACTORS = (0.0, 0.3, -1.0, 10.0, -10.0, 100.0)
 _UNKNOWN = (
     "they lie in [0, 1] and do not add up to 1. Pass scores='sigmoid' to load_model where they are probabilities of "
@@ -313,11 +314,11 @@ def _known(exclusive: bool, single: bool, classes: int, reason: str, **read: boo
 
 def _as_told(told: Scores, rows: Tensor, model: Asked, single: bool, classes: int, are_logits: bool) -> Scoring:
     if told == "logits":
-        return _known(True, single, classes, "told")
+        return _known(True, single, classes, _TOLD)
     rows = rows.detach().double().cpu()
     if told == "sigmoid":
         in_unit = not are_logits and _in_unit(rows) and _in_unit(model.rows())
-        return Scoring(single, in_unit, single, reason="told")
+        return Scoring(single, in_unit, single, reason=_TOLD)
     if not _in_unit(rows) or not (single or _add_up(rows)):
         numbers = ", ".join(f"{number:.3g}" for number in rows[0, :5].tolist())
         raise ModelError(
@@ -325,7 +326,7 @@ def _as_told(told: Scores, rows: Tensor, model: Asked, single: bool, classes: in
             f"[{numbers}{', ...' if rows.shape[1] > 5 else ''}]. Pass scores='logits' to load_model, or "
             "scores='sigmoid' where the classes do not exclude each other."
         )
-    return _known(True, single, classes, "told", probabilities=True)
+    return _known(True, single, classes, _TOLD, probabilities=True)
 
 
 def _in_unit(rows: Tensor) -> bool:

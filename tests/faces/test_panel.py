@@ -99,3 +99,58 @@ def test_state_stays_small_with_many_samples_and_classes(fo, dataset, pictures):
         dataset.add_sample(fo.Sample(filepath=pictures[0], ground_truth=label, predictions=label))
 
     assert len(json.dumps(Opened(dataset).state)) < 15_000
+
+
+@pytest.fixture
+def several(fo, dataset, pictures):
+    """Samples with several labels: (true, predicted)."""
+    for i, sides in enumerate([("a", "ab"), ("ab", "a"), ("c", "b"), ("", ""), ("a", "a")]):
+        truth, predicted = (
+            fo.Classifications(classifications=[fo.Classification(label=name) for name in side]) for side in sides
+        )
+        dataset.add_sample(fo.Sample(filepath=pictures[i], ground_truth=truth, predictions=predicted))
+    return dataset
+
+
+def chosen(panel, name, value):
+    return panel.fire("on_choose", path=f"header.several.{name}", value=value)
+
+
+def test_several_labels_are_shown_by_pairs_and_by_label(several):
+    opened = Opened(several)
+    assert opened.state["several"] == ["(pairs of labels)", "a", "b", "c"]
+    assert "(pairs of labels)" in opened.text()
+    assert opened.state["labels"] == ["a", "b", "c", None]
+    assert "5 samples** · accuracy **40.0%** · 3 mistakes" in opened.text()
+    chosen(opened, "label", "b")
+    assert opened.state["labels"] == ["b", "not b"]
+    assert "accuracy **40.0%** · 3 mistakes" in opened.text()
+    context = opened.fire("on_click", idx=[1, 0])
+    assert opened.state["cell"] == ["not b", "b"]
+    assert "**2** samples" in opened.text()
+    assert context is not None
+
+
+def test_a_cell_of_a_label_that_is_in_view_is_known_again(several):
+    import fiftyone_saliency as fos
+
+    cell = fos.confusion(several, label="b").cells["not b", "b"]
+    opened = Opened(several, cell.view())
+    assert opened.state["cell"] is None, "pairs are shown first"
+    chosen(opened, "label", "b")
+    assert opened.state["cell"] == ["not b", "b"]
+    assert "**5 samples**" in opened.text(), "the matrix is that of the samples that the cell belongs to"
+
+
+def test_reasons_of_several_labels_are_explained_not_a_traceback(several, fo):
+    several.set_values(
+        "regions",
+        [fo.Detections(detections=[fo.Detection(label="x", bounding_box=[0, 0, 1, 1])]) for _ in range(5)],
+    )
+    opened = Opened(several)
+    opened.fire("on_choose", path="header.show.face", value="region")
+    text = opened.text()
+    assert "Reasons" in text
+    assert "one label" in text
+    opened.fire("on_choose", path="header.show.face", value="row")
+    assert "5 samples" in opened.text()

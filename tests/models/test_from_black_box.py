@@ -200,3 +200,18 @@ def test_a_picture_reaches_a_function_as_its_transform_made_it():
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
     model.logits(model.prepare(picture)[0][None])
     assert torch.equal(seen[-1][0], resize(8)(picture))
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(dim=1), nn.Sigmoid(), nn.Identity()], ids=["softmax", "sigmoid", "nothing"])
+def test_the_probabilities_of_a_file_stay_what_they_are(end, tmp_path):
+    """A file says itself that it ends in a sigmoid, and shows by its sums that it ends in a softmax."""
+    network = nn.Sequential(louder(), end).eval()
+    torch.onnx.export(network, (draw(1),), dynamo=True, verbose=False).save(tmp_path / "ends.onnx")
+    model = load(tmp_path / "ends.onnx", CLASSES, resize())
+    with torch.no_grad():
+        answers = network(draw(1)).double()
+        columns = model.logits(draw(1))
+    expected = answers.softmax(1) if isinstance(end, nn.Identity) else answers
+    torch.testing.assert_close(model.probabilities(columns), expected, rtol=1e-5, atol=1e-6)
+    assert model.scoring.exclusive is not isinstance(end, nn.Sigmoid)
+    assert model.scoring.probabilities is not isinstance(end, nn.Identity)
