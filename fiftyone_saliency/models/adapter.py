@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +23,9 @@ from fiftyone_saliency.models.layers import default_layer, find_layer
 from fiftyone_saliency.models.lending import lent
 from fiftyone_saliency.models.preprocessing import Preprocessing
 from fiftyone_saliency.models.scores import Asked, BeforeLast, Scoring, as_rows, find_scoring
+
+_LOG = logging.getLogger("fiftyone_saliency")
+_SHOWN = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +203,9 @@ def _is_setting(name: str, value: object) -> bool:
 
 
 def check_classes(classes: Sequence[str] | None, source: str) -> tuple[str, ...]:
-    """Return the class names as a tuple of strings.
+    """Return the class names as text; one that stands for two classes, as ImageNet's "crane", takes its column with it.
+
+    A name with a column is the same wherever it is written: in predictions, targets and matrices.
 
     Raises:
         ModelError: if there are none.
@@ -208,4 +215,19 @@ def check_classes(classes: Sequence[str] | None, source: str) -> tuple[str, ...]
             f"Expected `classes` to list the class names in the order of the logits, but got {classes!r} for "
             f"{source}. Pass `classes=[...]`."
         )
-    return tuple(str(c) for c in classes)
+    names = tuple(str(c) for c in classes)
+    numbered = _numbered(names)
+    told = [f"{new!r}" for old, new in zip(names, numbered, strict=True) if old != new]
+    if told:
+        more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        shown = ", ".join(told[:_SHOWN]) + more
+        _LOG.warning("Classes of %s share names; they are told apart by their columns: %s.", source, shown)
+    return numbered
+
+
+def _numbered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names, all different: those that are the same, with their columns behind them."""
+    while len(set(names)) < len(names):
+        times = Counter(names)
+        names = tuple(name if times[name] == 1 else f"{name} ({column})" for column, name in enumerate(names))
+    return names

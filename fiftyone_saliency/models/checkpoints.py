@@ -251,8 +251,8 @@ def _complaint(parts: Sequence[_Part], given: State, own: State) -> str:
     """Say what differs between the network and the part that is nearest to it, and what to do."""
     if not parts:
         return (
-            f"no name of the network's: it has {_short(list(given))}, the network {_short(list(own))}. Use the "
-            "architecture that it was saved from."
+            f"missing {_short(list(own))}; unknown {_short(list(given))}: no name of the network's. "
+            "Use the architecture that it was saved from."
         )
     part = min(parts, key=lambda part: part.distance)
     told = "; ".join(f"{what} {_short(names)}" for what, names in part.problems.items())

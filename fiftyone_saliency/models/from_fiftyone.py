@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fiftyone_saliency.core.errors import ModelError
 from fiftyone_saliency.models import from_huggingface, from_open_clip, from_ultralytics
 from fiftyone_saliency.models.adapter import ModelAdapter
-from fiftyone_saliency.models.options import LoadOptions, distinct
+from fiftyone_saliency.models.options import LoadOptions
 
 
 def matches(source: Any) -> bool:
@@ -32,7 +32,7 @@ def load(source: Any, options: LoadOptions) -> ModelAdapter:
     name, network = type(source).__name__, source._model
     options.refuse("weights", name)
     if options.classes is None and source.classes:
-        options = replace(options, classes=distinct(source.classes))
+        options = replace(options, classes=list(source.classes))
     if from_ultralytics.matches(network):
         model = from_ultralytics.load(network, options)
     elif from_huggingface.matches(network):

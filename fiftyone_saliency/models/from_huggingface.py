@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from fiftyone_saliency.core.errors import ModelError
 from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.downloads import hub
 from fiftyone_saliency.models.options import LoadOptions, import_extra, is_of
 from fiftyone_saliency.models.zero_shot import (
     PROMPTS,
@@ -108,16 +111,23 @@ class _Encoder(nn.Module):
 def _pretrained(path: str) -> _Parts:
     transformers = import_extra("transformers", "huggingface", path)
     try:
-        config = transformers.AutoConfig.from_pretrained(path)
-        clip = config.model_type in _CLIPS and "ImageClassification" not in str(config.architectures)
-        kind = transformers.AutoModel if clip else transformers.AutoModelForImageClassification
-        model, found = kind.from_pretrained(path, output_loading_info=True)
-        processor = (transformers.AutoProcessor if clip else transformers.AutoImageProcessor).from_pretrained(path)
+        with nullcontext() if Path(path).exists() else hub():
+            return _fetched(transformers, path)
     except (OSError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(
             f"Expected {path} to be a folder or a hub id of an image classifier or a CLIP model, but got: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def _fetched(transformers: Any, path: str) -> _Parts:
+    config = transformers.AutoConfig.from_pretrained(path)
+    clip = config.model_type in _CLIPS and "ImageClassification" not in str(config.architectures)
+    kind = transformers.AutoModel if clip else transformers.AutoModelForImageClassification
+    model, found = kind.from_pretrained(path, output_loading_info=True)
+    processor = (transformers.AutoProcessor if clip else transformers.AutoImageProcessor).from_pretrained(path)
     if found["missing_keys"]:
         missing = ", ".join(sorted(found["missing_keys"])[:3])
         raise ModelError(

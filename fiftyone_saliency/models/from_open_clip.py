@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fiftyone_saliency.core.errors import ModelError, UnknownNameError
 from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.downloads import downloading
 from fiftyone_saliency.models.options import LoadOptions, import_extra
 from fiftyone_saliency.models.weights import load_weights
 from fiftyone_saliency.models.zero_shot import (
@@ -100,11 +101,13 @@ def _build(name: str, options: LoadOptions) -> tuple[Any, Callable[..., Tensor]]
         if ":" not in name and tag not in (tags := open_clip.list_pretrained_tags_by_model(architecture)):
             hint = f"Write open_clip:{architecture}/TAG, or pass `weights=` with a local file."
             raise UnknownNameError(f"pretrained tag of {architecture}", tag, tags, hint)
-        model = open_clip.create_model_from_pretrained(architecture, pretrained=tag, return_transform=False)
+        with downloading(SCHEME + name, "Or pass `weights=` with a local file beside the architecture."):
+            model = open_clip.create_model_from_pretrained(architecture, pretrained=tag, return_transform=False)
     else:
         model = open_clip.create_model(architecture, pretrained=None)
         load_weights(model, options.weights, name)
-    return model.eval(), open_clip.get_tokenizer(architecture)
+    with downloading(f"the tokenizer of {name}", "Or pass the pair (model, tokenizer)."):
+        return model.eval(), open_clip.get_tokenizer(architecture)
 
 
 def _transform(model: Any) -> Callable[..., Any] | None:

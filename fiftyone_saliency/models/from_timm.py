@@ -9,6 +9,7 @@ from torch import nn
 
 from fiftyone_saliency.core.errors import UnknownNameError
 from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.downloads import downloading
 from fiftyone_saliency.models.options import LoadOptions, import_extra
 from fiftyone_saliency.models.weights import load_weights
 
@@ -51,10 +52,11 @@ def _build(timm: Any, name: str, options: LoadOptions) -> nn.Module:
     # A name with a colon, such as hf-hub:someone/something, is looked up by timm in another place.
     if ":" not in name and not timm.is_model(name):
         raise UnknownNameError("timm model", name, timm.list_models())
-    if options.weights is None:
-        return timm.create_model(name, pretrained=True).eval()
-    count = {} if options.classes is None else {"num_classes": len(options.classes)}
-    return timm.create_model(name, pretrained=False, **count).eval()
+    count = {} if options.classes is None or options.weights is None else {"num_classes": len(options.classes)}
+    if options.weights is not None and ":" not in name:
+        return timm.create_model(name, pretrained=False, **count).eval()
+    with downloading(SCHEME + name, "Or pass `weights=` with a local file beside the name of an architecture."):
+        return timm.create_model(name, pretrained=options.weights is None, **count).eval()
 
 
 def _transform(data: Any, module: nn.Module) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from fiftyone_saliency.models.adapter import ModelAdapter
+from fiftyone_saliency.models.downloads import downloading
 from fiftyone_saliency.models.options import LoadOptions
 from fiftyone_saliency.models.weights import load_weights
 
@@ -29,14 +30,15 @@ def load(source: str, options: LoadOptions) -> ModelAdapter:
     Classes and preprocessing are those of torchvision's default weights (ImageNet), unless others are given.
 
     Raises:
-        ModelError: if the file of weights cannot be read or does not fit the architecture.
+        ModelError: if the weights cannot be fetched, or their file cannot be read or does not fit the architecture.
     """
     import torchvision
 
     options.refuse("prompts", source)
     default = torchvision.models.get_model_weights(source).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
     if options.weights is None:
-        module = torchvision.models.get_model(source, weights=default)
+        with downloading(source, "Or pass `weights=` with a local file."):
+            module = torchvision.models.get_model(source, weights=default)
     else:
         count = len(options.classes or default.meta["categories"])
         module = torchvision.models.get_model(source, weights=None, num_classes=count)

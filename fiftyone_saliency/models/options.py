@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +73,8 @@ class LoadOptions:
                 f"Expected `transform`, the preprocessing that {name} was trained with, but got None. "
                 "Pass a callable that turns a PIL image into a tensor (C, H, W)."
             )
-        names = check_classes(self.classes or (None if classes is None else distinct(classes)), name)
+        names = check_classes(self.classes or (None if classes is None else list(classes)), name)
         return ModelAdapter(module, names, chosen, self.layer, name, differentiable, self.scores or scores)
-
-
-def distinct(names: Iterable[Any]) -> tuple[str, ...]:
-    """Return the names as text; one that stands for two classes, as ImageNet's "crane", takes its column with it."""
-    texts = [str(name) for name in names]
-    times = Counter(texts)
-    return tuple(text if times[text] == 1 else f"{text} ({column})" for column, text in enumerate(texts))
 
 
 def import_extra(package: str, extra: str, source: object) -> Any:

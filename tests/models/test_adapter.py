@@ -11,6 +11,7 @@ from fiftyone_saliency.core.errors import ModelError
 from fiftyone_saliency.core.types import Target
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
 from fiftyone_saliency.models.batch import Batch
+from fiftyone_saliency.models.load import load
 from tests.oracles import CLASSES, LinearModel, SmallCNN, Snapshot, adapt, draw, resize
 
 
@@ -210,3 +211,23 @@ def test_a_network_made_in_inference_mode_differentiates_and_keeps_its_tensors()
 def test_a_model_without_parameters_lives_on_the_cpu_in_float32():
     model = adapt(Returning(lambda x: x.mean(dim=(2, 3))))
     assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("given", "numbered"),
+    [
+        (["cake", "bread", "cake"], ("cake (0)", "bread", "cake (2)")),
+        (["cake", "cake", "cake (1)"], ("cake (0)", "cake (1) (1)", "cake (1) (2)")),
+        ([1, "1", True], ("1 (0)", "1 (1)", "True")),
+    ],
+)
+def test_classes_of_one_name_are_told_apart_by_their_columns(given, numbered, caplog):
+    assert load(SmallCNN(), given, resize()).classes == numbered
+    (told,) = [record.message for record in caplog.records]
+    assert told.startswith(f"Classes of SmallCNN share names; they are told apart by their columns: '{numbered[0]}', ")
+    assert load(adapt(SmallCNN()), given).classes == numbered, "also where other classes are given to a model"
+
+
+def test_classes_of_different_names_are_left_alone(caplog):
+    assert load(SmallCNN(), ["a", "b", "c (1)"], resize()).classes == ("a", "b", "c (1)")
+    assert not caplog.records

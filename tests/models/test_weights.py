@@ -278,7 +278,7 @@ UNLIKE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "other names": (
         lambda: {"stem.kernel": torch.ones(1)},
-        r"no name of the network's: it has stem\.kernel, the network 0\.0\.weight, 0\.0\.bias, 0\.1\.weight and \d",
+        r"missing 0\.0\.weight, 0\.0\.bias, 0\.1\.weight and \d more; unknown stem\.kernel: no name of the network's\.",
     ),
     "nothing": (dict, r"a dict without tensors\. Save `model\.state_dict\(\)`"),
 }
