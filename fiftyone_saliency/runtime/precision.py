@@ -20,6 +20,8 @@ PROBE = 8
 MIN_SAMPLES = 500
 MIN_CORRELATION = 0.999
 MIN_SPEEDUP = 1.1
+# x86 without AVX-512, where oneDNN has to emulate bfloat16.
+_NARROW = {"DEFAULT", "NO AVX", "AVX2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ def supports_bfloat16(explainer: Explainer) -> bool:
         return False
     if model.device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return model.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # oneDNN brings bfloat16 to CPUs; macOS on arm64 comes without. Whether it is of use is measured.
+    capable = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() not in _NARROW
+    return model.device.type == "cpu" and capable
 
 
 def in_precision(explainer: Explainer, precision: Precision) -> Explainer:

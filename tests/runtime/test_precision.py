@@ -144,3 +144,18 @@ def test_the_samples_of_a_narrow_run_go_through_the_folded_twin(colours, number_
     assert (max(seen) == 1) is looks_only
     assert isinstance(network.body[1], torch.nn.BatchNorm2d)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_a_build_without_onednn_computes_in_float32(monkeypatch):
+    """PyTorch for macOS on arm64 registers no operator of oneDNN at all."""
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not supports_bfloat16(explainer(SmallCNN()))
+
+
+@pytest.mark.parametrize(("capability", "supported"), [("AVX2", False), ("NO AVX", False), ("AVX512", True)])
+def test_bfloat16_is_for_cpus_that_need_not_emulate_it(monkeypatch, capability, supported):
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert supports_bfloat16(explainer(SmallCNN())) is supported
