@@ -18,6 +18,7 @@ from fiftyone_saliency.core.errors import ArgumentError, ModelError, RunConflict
 from fiftyone_saliency.core.targets import GROUND_TRUTH, PREDICTED, TargetSpec, parse_target
 from fiftyone_saliency.core.types import OUTPUTS, PRECISIONS, Output, Precision, SaliencyRequest, SampleItem, Sign
 from fiftyone_saliency.dataset import runs, store
+from fiftyone_saliency.dataset.database import speaking_plainly
 from fiftyone_saliency.dataset.fields import all_images, require_field, require_samples
 from fiftyone_saliency.dataset.runs import SaliencyRun
 from fiftyone_saliency.dataset.samples import read_items
@@ -57,6 +58,7 @@ def compute_saliency(
     skip_failures: bool = True,
     progress: Progress = True,
     overwrite: bool = False,
+    verify_images: bool = False,
 ) -> SaliencyRun:
     """Compute a saliency map for each sample and store it as a heatmap that the App draws over the image.
 
@@ -94,6 +96,9 @@ def compute_saliency(
         skip_failures: whether a sample that fails is recorded and passed over; else the first one raises.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
         overwrite: whether to replace another run that holds the field, or to compute this run's samples again.
+        verify_images: whether to read all images of stored maps again and compare their content with what was
+            explained. Without it, they are compared by size, and by content where the path or the time of the last
+            change is another. Maps of images that changed are computed again; the run's counts say how many.
 
     Returns:
         The run's record, with counts, and failures with their reasons.
@@ -102,12 +107,16 @@ def compute_saliency(
         UnknownNameError: if a method, parameter, field, class or layer is not known.
         FieldError: if a field is of the wrong type, or there are no samples.
         ModelError: if the model does not fit its classes, its preprocessing or the method.
-        RunConflictError: if the field holds another run and ``overwrite`` is False, or is being written to.
+        RunConflictError: if the field holds another run and ``overwrite`` is False, or is being written to, or if the
+            run or the dataset is deleted in the meantime.
+        StorageError: if maps cannot be written, such as on a full disk; the run can be gone on with.
+        DatabaseError: if the database does not answer; the run can be gone on with.
     """
     options = {name: value for name, value in locals().items() if name not in {"samples", "model", "field", "target"}}
     return compute_saliency_targets(samples, model, {field: target}, **options)[field]
 
 
+@speaking_plainly()
 def compute_saliency_targets(
     samples: Any,
     model: Any,
@@ -126,6 +135,7 @@ def compute_saliency_targets(
     skip_failures: bool = True,
     progress: Progress = True,
     overwrite: bool = False,
+    verify_images: bool = False,
 ) -> dict[str, SaliencyRun]:
     """Explain several targets of the same samples at once, one field each.
 
@@ -151,6 +161,7 @@ def compute_saliency_targets(
         skip_failures: whether failures are recorded and passed over.
         progress: as in `compute_saliency`.
         overwrite: whether to replace what the fields hold.
+        verify_images: whether to compare the content of all images.
 
     Returns:
         The runs' records by field.
@@ -160,7 +171,10 @@ def compute_saliency_targets(
         UnknownNameError: if a method, parameter, field, class or layer is not known.
         FieldError: if a field is of the wrong type, or there are no samples.
         ModelError: if the model does not fit its classes, its preprocessing or the method.
-        RunConflictError: if a field holds another run and ``overwrite`` is False, or is being written to.
+        RunConflictError: if a field holds another run and ``overwrite`` is False, or is being written to, or if a run
+            or the dataset is deleted in the meantime.
+        StorageError: if maps cannot be written, such as on a full disk; the runs can be gone on with.
+        DatabaseError: if the database does not answer; the runs can be gone on with.
     """
     check_batch_size(batch_size)
     num_workers = count_workers(num_workers)
@@ -193,7 +207,7 @@ def compute_saliency_targets(
         )
         for field, target in targets.items()
     ]
-    fields = _Fields(dataset, requests, overwrite)
+    fields = _Fields(dataset, {r.field: runs.settle(dataset, r.field, r) for r in requests}, overwrite)
     fields.refuse_conflicts(PRECISIONS if precision == AUTO else (precision,))
     explainer.probe()
     items = read_items(samples, *(next((f for f in column if f), None) for column in zip(*named.values(), strict=True)))
@@ -205,10 +219,9 @@ def compute_saliency_targets(
         fields = fields.in_precision(choice.precision)
         fields.refuse_conflicts((choice.precision,))
         fields.remove_others()
-        if overwrite:
-            fields.clear(samples)
-        works = [_field_work(dataset, request, adapter, choice) for request in fields.requests]
-        return Work(samples, items, explainer, works, batch_size, num_workers, skip_failures, progress).run()
+        works = [_field_work(dataset, field, request, adapter, choice) for field, request in fields.requests.items()]
+        work = Work(samples, items, explainer, works, batch_size, num_workers, skip_failures, progress)
+        return replace(work, anew=overwrite, reread=verify_images).run()
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,12 +229,12 @@ class _Fields:
     """The fields that take the maps, and what is in them."""
 
     dataset: fo.Dataset
-    requests: list[SaliencyRequest]
+    requests: dict[str, SaliencyRequest]
     overwrite: bool
 
     def stored_precision(self) -> Choice | None:
         """Return the number format of a stored run that is the same but for it."""
-        for request in self.requests:
+        for request in self.requests.values():
             for precision in PRECISIONS:
                 key = replace(request, precision=precision).key
                 if self.dataset.has_run(key):
@@ -230,28 +243,24 @@ class _Fields:
 
     def in_precision(self, precision: Precision) -> _Fields:
         """Return the fields as this number format will fill them."""
-        return replace(self, requests=[replace(request, precision=precision) for request in self.requests])
+        return replace(
+            self, requests={f: replace(request, precision=precision) for f, request in self.requests.items()}
+        )
 
     def refuse_conflicts(self, precisions: Iterable[Precision]) -> None:
         """Raise if a field holds anything but this run, in one of the number formats."""
-        for request in self.requests:
+        for field, request in self.requests.items():
             alike = {replace(request, precision=precision).key for precision in precisions}
-            others = store.check_free(self.dataset, request) - alike
+            others = store.check_free(self.dataset, field, request.key) - alike
             if others and not self.overwrite:
-                raise _conflict(self.dataset, request, others)
+                raise _conflict(self.dataset, field, request, others)
 
     def remove_others(self) -> None:
         """Delete all other runs that hold the fields, with their records."""
-        for request in self.requests:
-            others = store.check_free(self.dataset, request) | runs.keys_of_field(self.dataset, request.field)
+        for field, request in self.requests.items():
+            others = store.check_free(self.dataset, field, request.key) | runs.keys_of_field(self.dataset, field)
             for key in others - {request.key}:
-                _remove_run(self.dataset, request.field, key)
-
-    def clear(self, samples: Any) -> None:
-        """Remove the heatmaps of these samples, whoever wrote them."""
-        for request in self.requests:
-            if self.dataset.get_field(request.field) is not None:
-                store.clear(samples, request.field)
+                _remove_run(self.dataset, field, key)
 
 
 def _check_fit(method: str, model: ModelAdapter) -> None:
@@ -312,8 +321,11 @@ def _needed_fields(
     return gt_field, pred_field
 
 
-def _field_work(dataset: fo.Dataset, request: SaliencyRequest, model: ModelAdapter, choice: Choice) -> FieldWork:
-    heatmaps = HeatmapStore(dataset, request, store.default_folder(dataset, request.key))
+def _field_work(
+    dataset: fo.Dataset, field: str, request: SaliencyRequest, model: ModelAdapter, choice: Choice
+) -> FieldWork:
+    moved_to = None if field == request.field else field
+    heatmaps = HeatmapStore(dataset, request, store.default_folder(dataset, request.key), moved_to)
     earlier = runs.load(dataset, request.key) if dataset.has_run(request.key) else None
     record = SaliencyRun(
         key=request.key,
@@ -326,6 +338,7 @@ def _field_work(dataset: fo.Dataset, request: SaliencyRequest, model: ModelAdapt
         details=_details(request.method, model, choice),
         # The same key means the same pixels: what was found out about them holds.
         trust=None if earlier is None else earlier.trust,
+        moved_to=moved_to,
     )
     return FieldWork(record, heatmaps)
 
@@ -338,13 +351,14 @@ def _details(method: str, model: ModelAdapter, choice: Choice) -> dict[str, str]
 
 
 def _remove_run(dataset: fo.Dataset, field: str, key: str) -> None:
-    if dataset.has_run(key):
+    """Take a run out of a field: the whole run where it lives there, else what was copied from it."""
+    if key in runs.keys_of_field(dataset, field):
         runs.delete(dataset, runs.load(dataset, key))
     else:
         store.clear(all_images(dataset).match(fo.ViewField(f"{field}.run_key") == key), field)
 
 
-def _conflict(dataset: fo.Dataset, request: SaliencyRequest, others: Iterable[str]) -> RunConflictError:
+def _conflict(dataset: fo.Dataset, field: str, request: SaliencyRequest, others: Iterable[str]) -> RunConflictError:
     described = []
     for key in sorted(others):
         if dataset.has_run(key):
@@ -353,6 +367,6 @@ def _conflict(dataset: fo.Dataset, request: SaliencyRequest, others: Iterable[st
         else:
             described.append(key)
     return RunConflictError(
-        f"Expected field {request.field!r} to be free or to hold run {request.key}, but it holds "
+        f"Expected field {field!r} to be free or to hold run {request.key}, but it holds "
         f"{', '.join(described)}. Pass overwrite=True to replace it, or choose another field."
     )

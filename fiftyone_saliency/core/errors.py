@@ -8,6 +8,8 @@ SaliencyError
 ├── ImageError(ValueError)           an image cannot be read
 ├── TargetError(ValueError)          a sample has nothing to explain (a counted skip, not a stop)
 ├── RunConflictError(ValueError)     a field or folder is already taken by something else
+├── StorageError(OSError)             files cannot be written or deleted
+├── DatabaseError(ConnectionError)    the database does not answer
 └── MissingExtraError(ImportError)   an optional package is not installed
 """
 
@@ -66,6 +68,14 @@ class TargetError(SaliencyError, ValueError):
 
 class RunConflictError(SaliencyError, ValueError):
     """A field or a folder is already taken by something else."""
+
+
+class StorageError(SaliencyError, OSError):
+    """Files cannot be written or deleted, such as on a full disk."""
+
+
+class DatabaseError(SaliencyError, ConnectionError):
+    """The database does not answer, or refuses."""
 
 
 class MissingExtraError(SaliencyError, ImportError):

@@ -87,6 +87,8 @@ class SaliencyRequest:
         precision: number format of the network's trunk: ``"float32"`` leaves the network's own, ``"bfloat16"`` runs
             the trunk in bfloat16 and the head in float32.
         revision: raised when the same request would give other pixels than before.
+        serial: 0, or more where another run of the dataset has the key that the request would have: it was made for
+            this field, which was renamed since.
     """
 
     field: str
@@ -101,6 +103,7 @@ class SaliencyRequest:
     output: Output = "logits"
     precision: Precision = "float32"
     revision: int = 2
+    serial: int = 0
 
     def __post_init__(self) -> None:
         check_choice(self.sign, "sign", SIGNS)
@@ -115,7 +118,8 @@ class SaliencyRequest:
     @property
     def key(self) -> str:
         """The run's key: the method's name and 10 hexadecimal digits of a hash over the whole request."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        parts = {name: value for name, value in self.to_json().items() if name != "serial" or value}
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return f"{self.method}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
@@ -186,8 +190,10 @@ class Counts:
         skipped: samples that have nothing to explain, such as no label.
         failed: samples whose image or map broke.
         resumed: samples among those done that carried their map before the call.
-        no_evidence: samples that got an empty map in this call.
-        incomplete: samples whose map, of this call, misses what it should add up to by more than 5 %.
+        no_evidence: samples among those done whose map is empty.
+        incomplete: samples among those done whose map misses what it should add up to by more than 5 %.
+        changed: samples whose map was of another image than the one that is there now, so that it was made again.
+        damaged: samples whose map's file was missing or broken, so that it was made again.
     """
 
     done: int = 0
@@ -196,6 +202,8 @@ class Counts:
     resumed: int = 0
     no_evidence: int = 0
     incomplete: int = 0
+    changed: int = 0
+    damaged: int = 0
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as plain JSON values."""

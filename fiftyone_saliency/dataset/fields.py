@@ -50,12 +50,25 @@ def require_samples(samples: Any) -> fo.Dataset:
         FieldError: if it holds none.
     """
     dataset = dataset_of(samples)
-    if len(samples) == 0:
+    if not has_samples(samples):
         raise FieldError(
             f"Expected `samples` to hold at least one sample, but the view on {dataset.name!r} is empty. "
             "Clear or widen its filters."
         )
     return dataset
+
+
+def has_samples(samples: Any) -> bool:
+    """Return whether a collection holds any sample.
+
+    Not ``len(dataset)``: that is MongoDB's estimate, which is 0 after a database was killed, whatever is in it.
+    """
+    return bool(samples.limit(1).values("id"))
+
+
+def count_samples(samples: Any) -> int:
+    """Return how many samples a collection holds, counted and not estimated; see `has_samples`."""
+    return int(samples.count("id"))
 
 
 def all_images(dataset: fo.Dataset) -> Any:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from pathlib import Path
 from typing import Literal
 
 import fiftyone as fo
+from fiftyone import ViewField as F
 
-from fiftyone_saliency.core.errors import UnknownNameError
+from fiftyone_saliency.core.errors import RunConflictError, StorageError, UnknownNameError
 from fiftyone_saliency.core.trust import Trust
-from fiftyone_saliency.core.types import Counts, Failure, SaliencyRequest
-from fiftyone_saliency.dataset import store
-from fiftyone_saliency.dataset.fields import all_images
+from fiftyone_saliency.core.types import PRECISIONS, Counts, Failure, SaliencyRequest
+from fiftyone_saliency.dataset import database, run_files
+from fiftyone_saliency.dataset.fields import all_images, fields_of, has_samples
 
 _KIND = "fiftyone_saliency"
 _SCHEMA = 1
 _PACKAGES = ("fiftyone-saliency", "fiftyone", "torch", "captum", "numpy")
-Status = Literal["running", "completed", "interrupted"]
+Status = Literal["running", "completed", "interrupted", "deleting"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class SaliencyRun:
         request: everything that decided the pixels.
         model_name: what a person calls the model.
         folder: where the files are.
-        status: ``"running"``, ``"completed"`` or ``"interrupted"``; a killed run stays ``"running"``.
+        status: ``"running"``, ``"completed"`` or ``"interrupted"``; a killed run stays ``"running"``, a killed deletion
+            ``"deleting"``.
         counts: how many samples are done, skipped and failed, as of the last call.
         failures: the samples without a map, with reasons, as of the last call.
         started: time of the last start (UTC, ISO 8601).
@@ -41,6 +42,7 @@ class SaliencyRun:
         versions: versions of the packages that took part.
         details: what was found rather than asked for: device, layer, and why the trunk ran in which precision.
         trust: the verdict of `check_trust` on the run's maps; None as long as they were not checked.
+        moved_to: the field that holds the heatmaps, if it was renamed since they were asked for.
     """
 
     key: str
@@ -55,17 +57,20 @@ class SaliencyRun:
     versions: Mapping[str, str] = dataclass_field(default_factory=dict)
     details: Mapping[str, str] = dataclass_field(default_factory=dict)
     trust: Trust | None = None
+    moved_to: str | None = None
 
     @property
     def field(self) -> str:
         """The sample field that holds the heatmaps."""
-        return self.request.field
+        return self.moved_to or self.request.field
 
     def __str__(self) -> str:
         c = self.counts
         text = f"{self.key}: {c.done} maps in field {self.field!r}"
         for count, word in ((c.resumed, "kept from before"), (c.skipped, "skipped"), (c.failed, "failed")):
             text += f", {count} {word}" if count else ""
+        text += f", {c.changed} made again for an image that had changed" if c.changed else ""
+        text += f", {c.damaged} made again for a file that was missing or damaged" if c.damaged else ""
         text += f", {c.no_evidence} without evidence" if c.no_evidence else ""
         text += f", {c.incomplete} that do not add up to their score" if c.incomplete else ""
         return f"{text} ({self.status})"
@@ -115,9 +120,39 @@ def list_keys(dataset: fo.Dataset) -> list[str]:
     return list(dataset.list_runs(kind=_KIND))
 
 
+def fields_of_runs(dataset: fo.Dataset) -> dict[str, str]:
+    """Return the fields that hold the runs' heatmaps now, by the runs' keys: runs follow a field that is renamed."""
+    return {key: _place(dataset, key) for key in list_keys(dataset)}
+
+
 def keys_of_field(dataset: fo.Dataset, field: str) -> set[str]:
-    """Return the keys of the runs that are recorded for a field, those without any map included."""
-    return {key for key in list_keys(dataset) if dataset.get_run_info(key).config.field == field}
+    """Return the keys of the runs that a field holds, those without any map included."""
+    return {key for key, name in fields_of_runs(dataset).items() if name == field}
+
+
+def settle(dataset: fo.Dataset, field: str, request: SaliencyRequest) -> SaliencyRequest:
+    """Return the request as the run for it is called in this dataset.
+
+    A run keeps its key when its field is renamed. The same request for its new field goes on with it, and the same
+    request for its old field, which is free again, makes a run of its own.
+
+    Args:
+        dataset: whose runs count.
+        field: the field that takes the maps.
+        request: what is asked for.
+    """
+    places = fields_of_runs(dataset)
+    for key in (key for key, name in places.items() if name == field):
+        earlier = SaliencyRequest(**dataset.get_run_info(key).config.request)
+        asked = replace(request, field=earlier.field, serial=earlier.serial)
+        if replace(earlier, precision=request.precision) == asked:
+            return asked
+    serial = 0
+    while any(
+        places.get(replace(request, serial=serial, precision=precision).key, field) != field for precision in PRECISIONS
+    ):
+        serial += 1
+    return replace(request, serial=serial)
 
 
 def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
@@ -127,16 +162,18 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
         UnknownNameError: if there is no such run.
     """
     keys = list_keys(dataset)
-    by_field = {dataset.get_run_info(k).config.field: k for k in keys}
+    places = {key: _place(dataset, key)} if key in keys else fields_of_runs(dataset)
+    by_field = {field: k for k, field in places.items()}
     found = key if key in keys else by_field.get(key)
     if found is None:
         raise UnknownNameError("saliency run (key or field)", key, {*keys, *by_field})
     config = dataset.get_run_info(found).config
     results = dataset.load_run_results(found, cache=False, load_view=False)
     failures = getattr(results, "failures", None) or []
+    request = SaliencyRequest(**config.request)
     return SaliencyRun(
         key=found,
-        request=SaliencyRequest(**config.request),
+        request=request,
         model_name=config.model_name,
         folder=config.folder,
         status=config.status,
@@ -148,19 +185,54 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
         details=config.details,
         # Records of earlier versions have none.
         trust=Trust.from_json(config.trust) if getattr(config, "trust", None) else None,
+        moved_to=None if places[found] == request.field else places[found],
     )
 
 
 def delete(dataset: fo.Dataset, run: SaliencyRun) -> None:
-    """Delete a run: heatmaps, files, field, and the record last, so that a killed deletion can be repeated."""
+    """Delete a run: heatmaps, files, field, and the record last, so that a deletion that fails can be repeated.
+
+    Files that something else points at stay: a clone of the dataset or of the field, or any other path.
+
+    Raises:
+        StorageError: if files cannot be deleted; the run is still listed then.
+    """
+    folder = run_files.default_folder(dataset, run.key)
+    if folder.is_dir():
+        run_files.require_removable(folder)
+    # A computation that is at work on the run reads this, and ends.
+    save(dataset, replace(run, status="deleting"))
     if dataset.get_field(run.field) is not None:
         samples = all_images(dataset)
-        store.clear(samples.match(fo.ViewField(f"{run.field}.run_key") == run.key), run.field, Path(run.folder))
-        if len(samples.exists(run.field)) == 0:
+        samples.match(F(f"{run.field}.run_key") == run.key).set_field(run.field, None).save(run.field)
+        if not has_samples(samples.exists(run.field)):
             dataset.delete_sample_field(run.field)
-    else:
-        store.remove_folder(dataset, Path(run.folder))
+    left = run_files.collect(dataset, run.key, parts=True).failures
+    if left:
+        raise StorageError(
+            f"Expected to delete run {run.key} with its files, but {len(left)} of them are still there, such as "
+            f"{left[0][0]}: {left[0][1]}. Its heatmaps are gone. Make {folder} writable and repeat the call."
+        )
     dataset.delete_run(run.key)
+
+
+def check_alive(dataset: fo.Dataset, key: str) -> None:
+    """Raise if a run, or its dataset, was deleted while it is computed.
+
+    Args:
+        dataset: the dataset, which may be deleted: its name and its document still tell.
+        key: key of the run.
+
+    Raises:
+        RunConflictError: if it was.
+    """
+    if database.run_status(dataset, key) not in {None, "deleting"}:
+        return
+    what = f"run {key}" if database.is_there(dataset) else f"dataset {dataset.name!r}"
+    raise RunConflictError(
+        f"Expected {what} to stay while its maps are computed, but it was deleted. Nothing of the run is kept. Call "
+        "again to start anew, with a dataset that is there."
+    )
 
 
 def merge_failures(old: Sequence[Failure], new: Sequence[Failure], touched: set[str]) -> tuple[Failure, ...]:
@@ -174,3 +246,13 @@ def _installed(distribution: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+def _place(dataset: fo.Dataset, key: str) -> str:
+    """Return the field that holds a run's heatmaps: the recorded one, else the one they were moved to."""
+    recorded = dataset.get_run_info(key).config.field
+    heatmaps = fields_of(dataset, fo.Heatmap)
+    for field in sorted(heatmaps, key=lambda name: name != recorded):
+        if database.carries(dataset, field, key):
+            return field
+    return recorded

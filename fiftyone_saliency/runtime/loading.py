@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fiftyone_saliency.core.errors import ImageError
+from fiftyone_saliency.core.files import FileState
 from fiftyone_saliency.core.types import Failure, Placement, SampleItem
 from fiftyone_saliency.models.adapter import ModelAdapter
 
@@ -26,12 +28,14 @@ class LoadedImage:
         tensor: the network's input (C, H, W).
         placement: where that input lies in the image.
         size: height and width of the upright image in pixels.
+        state: what the file was when it was read; None where that was not asked for.
     """
 
     item: SampleItem
     tensor: Tensor
     placement: Placement
     size: tuple[int, int]
+    state: FileState | None = None
 
 
 def read_image(filepath: str) -> Image.Image:
@@ -55,7 +59,7 @@ def read_image(filepath: str) -> Image.Image:
 
 
 def load_ahead(
-    chunks: Iterable[Sequence[SampleItem]], model: ModelAdapter, num_workers: int
+    chunks: Iterable[Sequence[SampleItem]], model: ModelAdapter, num_workers: int, states: bool = False
 ) -> Iterator[list[LoadedImage | Failure]]:
     """Yield the chunks with their images loaded; the next chunk is read while this one is used.
 
@@ -63,12 +67,13 @@ def load_ahead(
         chunks: samples in the order of the work.
         model: whose preprocessing is applied.
         num_workers: threads, at least 1.
+        states: whether to say what each file was when it was read.
     """
     with ThreadPoolExecutor(num_workers, "saliency-load", initializer=_work_alone) as pool:
         ahead: list[Future[LoadedImage | Failure]] = []
         try:
             for chunk in chunks:
-                current, ahead = ahead, [pool.submit(_load, item, model) for item in chunk]
+                current, ahead = ahead, [pool.submit(_load, item, model, states) for item in chunk]
                 if current:
                     yield [future.result() for future in current]
             if ahead:
@@ -85,12 +90,14 @@ def _work_alone() -> None:
     threadpool_limits(1, "openmp")
 
 
-def _load(item: SampleItem, model: ModelAdapter) -> LoadedImage | Failure:
+def _load(item: SampleItem, model: ModelAdapter, states: bool) -> LoadedImage | Failure:
     try:
+        # First, so that an image that is replaced in between is taken for changed later, not for current.
+        state = FileState.of(item.filepath) if states and os.path.isfile(item.filepath) else None
         image = read_image(item.filepath)
         tensor, placement = model.prepare(image)
     except Exception as error:  # noqa: BLE001 - one bad image is one failure record, whatever broke
         return Failure(item.id, item.filepath, str(error) or type(error).__name__)
     # Channels last, as convolutions like it: done here, beside the network, and not where it waits for its batch.
     tensor = tensor[None].contiguous(memory_format=torch.channels_last)[0]
-    return LoadedImage(item, tensor, placement, (image.height, image.width))
+    return LoadedImage(item, tensor, placement, (image.height, image.width), state)

@@ -23,6 +23,7 @@ CHANGES = {
     "output": "softmax",
     "precision": "bfloat16",
     "revision": 3,
+    "serial": 1,
 }
 
 
