@@ -267,10 +267,11 @@ def _check_fit(method: str, model: ModelAdapter) -> None:
     methods = list_methods()
     if model.differentiable or not methods[method].needs_network:
         return
+    way_out = getattr(model.module, "way_out", "")
     usable = [name for name, info in methods.items() if not (info.needs_network or info.hidden)]
     raise ModelError(
         f"Expected a torch network for the method {method!r}, which looks inside it, but {model.name!r} is a black "
-        f"box: a function from images to scores. Choose one of {', '.join(usable)}."
+        f"box: a function from images to scores. Choose one of {', '.join(usable)}. {way_out}".rstrip()
     )
 
 

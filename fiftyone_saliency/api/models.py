@@ -36,7 +36,8 @@ def load_model(
     Args:
         source: the name of a registered model, or one of these:
 
-            - PyTorch: a ``torch.nn.Module`` that returns logits or probabilities (N, K).
+            - PyTorch: a ``torch.nn.Module`` that returns logits or probabilities (N, K). TorchScript,
+              a program of ``torch.export`` or a quantised network is taken as a black box.
             - torchvision: a name such as ``"resnet50"``.
             - timm: a name such as ``"timm:resnet18"``, or a network that timm built.
             - Hugging Face: ``"hf:PATH_OR_ID"``, a pair (model, processor), an image-classification pipeline, or a
