@@ -88,10 +88,16 @@ def answer(comparison: Any) -> dict[str, str]:
         "verdict": f"withheld: {verdict.withheld}" if verdict.withheld else verdict.word or "undecided",
         "reason": "not judged" if reason is None else f"{reason.word or 'undecided'}: {reason.why}",
         "accuracy": f"{accuracy.word or 'undecided'}: {accuracy.why}",
-        "outcomes": ", ".join(f"{count} {name}" for name, count in comparison.outcomes.items()),
+        "outcomes": _outcomes(comparison),
         "shares": ", ".join(lines) or "not measured",
         "noise": str(comparison.noise),
     }
+
+
+def _outcomes(comparison: Any) -> str:
+    told = ", ".join(f"{count} {name}" for name, count in comparison.outcomes.items())
+    left_out = comparison.left_out
+    return told + (f"; {left_out} left out: without a prediction of both runs" if left_out else "")
 
 
 def percent(share: float | None) -> str:

@@ -128,7 +128,7 @@ def _draw(ctx: Any, comparison: Any) -> None:
     state.result = {
         "word": word,
         "headline": f"{word.capitalize()} · {', '.join(words)}",
-        "samples": verdict.withheld or f"{comparison.matrix_before.counts.total:,} samples · {comparison.noise}",
+        "samples": verdict.withheld or f"{_samples(comparison)} · {comparison.noise}",
         "lines": lines,
         "outcomes": dict(comparison.outcomes),
     }
@@ -140,6 +140,13 @@ def _draw(ctx: Any, comparison: Any) -> None:
         sides = _get(ctx, "should_fall") or [], _get(ctx, "should_rise") or []
         data, state.shares_layout = share_figure(shares.before.summary(), shares.after.summary(), *sides)
         replace_data(ctx, _layout.SHARES, data)
+
+
+def _samples(comparison: Any) -> str:
+    """Say how many samples were compared, and how many were not."""
+    compared = f"{comparison.matrix_before.counts.total:,} samples"
+    left_out = comparison.left_out
+    return compared + (f" ({left_out:,} left out: without a prediction of both runs)" if left_out else "")
 
 
 def _show(ctx: Any, view: Any) -> None:

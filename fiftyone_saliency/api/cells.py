@@ -8,8 +8,9 @@ from typing import Any
 from fiftyone_saliency.core.checks import check_choice, check_int
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import views
-from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, count_confusion, fields_of_evaluation
+from fiftyone_saliency.dataset.confusion import Cell, ConfusionMatrix, count_confusion
 from fiftyone_saliency.dataset.curate import as_tags
+from fiftyone_saliency.dataset.evaluation_matrix import count_evaluation
 from fiftyone_saliency.dataset.fields import dataset_of, fresh_dataset_of, require_samples
 from fiftyone_saliency.dataset.label_confusion import count_labels, holds_several
 from fiftyone_saliency.dataset.views import WHICH, Which
@@ -38,7 +39,8 @@ def confusion(
         samples: dataset or view; an empty one gives an empty matrix.
         pred_field: Classification or Classifications field of the predicted labels; ``"predictions"`` by default.
         gt_field: Classification or Classifications field of the true labels.
-        eval_key: name of a FiftyOne classification evaluation that says which two fields, instead of both.
+        eval_key: name of a FiftyOne classification evaluation, instead of the two fields: its own matrix, of the
+            samples that it saw with the labels that they had. Samples that it did not see are left out.
         label: the one label whose presence is counted, or None.
 
     Returns:
@@ -53,7 +55,11 @@ def confusion(
     if eval_key is not None:
         if pred_field is not None:
             raise ArgumentError("Expected either `pred_field` or `eval_key`, but got both. Leave one out.")
-        pred_field, gt_field = fields_of_evaluation(samples, eval_key)
+        if label is not None:
+            raise ArgumentError(
+                f"Expected no `label` beside `eval_key`, for an evaluation has one label per sample, but got {label!r}."
+            )
+        return count_evaluation(samples, eval_key)
     dataset_of(samples)
     pred_field = pred_field or "predictions"
     if label is not None or holds_several(samples, pred_field, gt_field):

@@ -14,6 +14,7 @@ from fiftyone_saliency.core.comparison import (
     accuracy_change,
     balance,
     correctness,
+    paired,
     right_reasons,
     share_changes,
     share_changes_by,
@@ -78,7 +79,8 @@ def compare_runs(
 
     Returns:
         Confusion of both and its difference, what became of each sample, paired differences of accuracy and of
-        the shares of evidence (overall, by class, by cell), the noise floor, and the verdict.
+        the shares of evidence (overall, by class, by cell), the noise floor, and the verdict. All are of the samples
+        that both runs have a prediction of; ``left_out`` counts the others, and so does each difference.
 
     Raises:
         UnknownNameError: if a run, field or region does not exist.
@@ -96,15 +98,17 @@ def compare_runs(
     require_samples(samples)
     records = [runs.load(dataset, key) for key in (before, after)]
     labels = LabelPair(samples, gt_field, *(_pred_field(run) for run in records))
-    matrices = [count_confusion(samples, field, gt_field) for field in (labels.before, labels.after)]
+    paired_samples = labels.paired
+    matrices = [count_confusion(paired_samples, field, gt_field) for field in (labels.before, labels.after)]
     one, two = (_read(samples, run, regions, gt_field, progress) for run in records)
     floor = NoiseFloor(STORAGE, 0.0, None)
     if noise is not None:
         twin, second = _second_pass(samples, noise, records, (one, two), regions, gt_field, progress)
         floor = _measure_floor(twin, second, sides)
+    right_before, right_after = paired(one.right, two.right)
     shares = None if one.evidence is None or two.evidence is None else _compare_shares(one.evidence, two.evidence)
-    change = accuracy_change(one.right, two.right)
-    accuracy = Axis("accuracy", change, max(floor.accuracy, min_effect), summarise(two.right), good_accuracy)
+    change = accuracy_change(right_before, right_after)
+    accuracy = Axis("accuracy", change, max(floor.accuracy, min_effect), summarise(right_after), good_accuracy)
     return RunComparison(
         before=records[0],
         after=records[1],
@@ -112,8 +116,9 @@ def compare_runs(
         matrix_before=matrices[0],
         matrix_after=matrices[1],
         outcomes=labels.count(),
-        accuracy_before=summarise(one.right),
-        accuracy_after=summarise(two.right),
+        left_out=len(samples) - matrices[0].counts.total,
+        accuracy_before=summarise(right_before),
+        accuracy_after=summarise(right_after),
         accuracy_change=change,
         shares=shares,
         noise=floor,
@@ -151,7 +156,7 @@ def _read(samples: Any, run: SaliencyRun, regions: str | None, gt_field: str, pr
             pred_field,
             progress=lambda rows: track(rows, total, progress, size=lambda _: 1),
         )
-    return _Pass(run.field, ids, evidence, correctness(truths, predictions))
+    return _Pass(run.field, ids, evidence, correctness(truths, predictions, missing_is_wrong=False))
 
 
 def _second_pass(
@@ -172,7 +177,7 @@ def _second_pass(
         row = {sample_id: i for i, sample_id in enumerate(twin.ids)}
         known = noise.select([i for i, sample_id in enumerate(noise.ids) if sample_id in row])
         truth = dict(zip(*samples.values(["id", f"{gt_field}.label"]), strict=True))
-        right = correctness([truth[i] for i in known.ids], known.predictions)
+        right = correctness([truth[i] for i in known.ids], known.predictions, missing_is_wrong=False)
         rows = [row[i] for i in known.ids]
         evidence = None if twin.evidence is None else twin.evidence.select(rows)
         kept = _Pass(twin.field, known.ids, evidence, [twin.right[i] for i in rows])

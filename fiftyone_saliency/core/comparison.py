@@ -16,22 +16,41 @@ Outcome = Literal["fixed", "broken", "still right", "still wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("fixed", "broken", "still right", "still wrong")
 
 
-def outcome(truth: str, before: str | None, after: str | None) -> Outcome:
-    """Name what became of one sample; a missing prediction is a wrong one."""
+def outcome(truth: str | None, before: str | None, after: str | None) -> Outcome | None:
+    """Name what became of one sample; None if it lacks the truth or one of the predictions, for then nobody knows."""
+    if truth is None or before is None or after is None:
+        return None
     if before == truth:
         return "still right" if after == truth else "broken"
     return "fixed" if after == truth else "still wrong"
 
 
 def count_outcomes(samples: Iterable[tuple[str | None, str | None, str | None]]) -> dict[Outcome, int]:
-    """Count the outcomes of ``(truth, before, after)``; samples without a truth are left out."""
-    counts = Counter(outcome(truth, before, after) for truth, before, after in samples if truth is not None)
+    """Count the outcomes of ``(truth, before, after)``; samples that lack one of the three are left out."""
+    counts = Counter(outcome(*sample) for sample in samples)
     return {name: counts[name] for name in OUTCOMES}
 
 
-def correctness(truths: Sequence[str | None], predictions: Sequence[str | None]) -> list[float | None]:
-    """Return 1 for each right prediction and 0 for each wrong or missing one; None where there is no truth."""
-    return [None if t is None else float(t == p) for t, p in zip(truths, predictions, strict=True)]
+def correctness(
+    truths: Sequence[str | None], predictions: Sequence[str | None], missing_is_wrong: bool = True
+) -> list[float | None]:
+    """Return 1 for each right prediction and 0 for each wrong one; None where there is no truth.
+
+    Args:
+        truths: true label of each sample.
+        predictions: predicted label of each sample.
+        missing_is_wrong: whether a missing prediction is a wrong one, as for a model that is judged alone and that
+            must answer; else it is None, as for two models that are compared on what both have seen.
+    """
+    rows = zip(truths, predictions, strict=True)
+    return [None if t is None or (p is None and not missing_is_wrong) else float(t == p) for t, p in rows]
+
+
+def paired(one: Sequence[float | None], other: Sequence[float | None]) -> tuple[Column, Column]:
+    """Return both columns with None wherever one of them is undefined, so that they are of the same samples."""
+    both = [a is not None and b is not None for a, b in zip(one, other, strict=True)]
+    kept = ([value if is_pair else None for value, is_pair in zip(side, both, strict=True)] for side in (one, other))
+    return next(kept), next(kept)
 
 
 def accuracy_change(before: Sequence[float | None], after: Sequence[float | None]) -> Difference:

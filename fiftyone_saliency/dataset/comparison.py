@@ -57,15 +57,17 @@ class Shares:
 class RunComparison:
     """Two runs on the same samples.
 
-    Accuracy is over the samples that have a truth; a missing prediction is a wrong one.
+    Both are judged on the same samples: what lacks a prediction of one of them is left out and counted, for nobody
+    knows whether that would have been right.
 
     Args:
         before: record of the first run.
         after: record of the second run.
         labels: the samples with their true and both predicted labels.
-        matrix_before: confusion of the first run's predictions.
-        matrix_after: confusion of the second run's predictions.
+        matrix_before: confusion of the first run's predictions, over the samples that have both.
+        matrix_after: confusion of the second run's predictions, over the same samples.
         outcomes: numbers of samples that were fixed, broken, still right and still wrong.
+        left_out: number of samples without a prediction of both runs.
         accuracy_before: accuracy of the first run, with interval.
         accuracy_after: accuracy of the second run, with interval.
         accuracy_change: their paired difference, with McNemar's p-value.
@@ -80,6 +82,7 @@ class RunComparison:
     matrix_before: ConfusionMatrix
     matrix_after: ConfusionMatrix
     outcomes: dict[Outcome, int]
+    left_out: int
     accuracy_before: Summary
     accuracy_after: Summary
     accuracy_change: Difference
@@ -124,6 +127,8 @@ class RunComparison:
         for name, change in ({} if self.shares is None else self.shares.overall).items():
             lines.append(_row(f"share {name}", change.before, change.after, change.change))
         lines.append(", ".join(f"{count} {name}" for name, count in self.outcomes.items()))
+        if self.left_out:
+            lines.append(f"{self.left_out} samples left out: they lack a prediction of one of the two runs")
         return "\n".join([*lines, str(self.noise), str(self.verdict)])
 
     def to_json(self) -> dict[str, Any]:
@@ -134,6 +139,7 @@ class RunComparison:
             "verdict": self.verdict.to_json(),
             "noise": self.noise.to_json(),
             "outcomes": dict(self.outcomes),
+            "left_out": self.left_out,
             "accuracy": {
                 "before": self.accuracy_before.to_json(),
                 "after": self.accuracy_after.to_json(),

@@ -11,11 +11,8 @@ import fiftyone as fo
 from fiftyone import ViewField as F
 
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show
-from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
+from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.dataset.fields import dataset_of, require_field
-
-# Control characters cannot be typed into a label by accident.
-_SEPARATOR, _NOTHING = "\x1f", "\x00"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,26 +127,7 @@ def count_confusion(samples: Any, pred_field: str, gt_field: str) -> ConfusionMa
     dataset_of(samples)
     require_field(samples, pred_field, fo.Classification, "pred_field")
     require_field(samples, gt_field, fo.Classification, "gt_field")
-    both = _label_or_nothing(gt_field).concat(_SEPARATOR, _label_or_nothing(pred_field))
-    counted = samples.count_values(both)
-    pairs = {_pair(text): int(count) for text, count in counted.items() if text is not None}
-    return ConfusionMatrix(samples, gt_field, pred_field, ConfusionCounts(pairs))
-
-
-def fields_of_evaluation(samples: Any, eval_key: str) -> tuple[str, str]:
-    """Return the prediction and ground truth fields of a classification evaluation.
-
-    Raises:
-        UnknownNameError: if there is no such evaluation.
-        FieldError: if it does not evaluate classifications.
-    """
-    dataset = dataset_of(samples)
-    if eval_key not in dataset.list_evaluations():
-        raise UnknownNameError("evaluation", eval_key, dataset.list_evaluations())
-    config = dataset.get_evaluation_info(eval_key).config
-    if config.type != "classification":
-        raise FieldError(f"Expected a classification evaluation, but {eval_key!r} is of type {config.type!r}.")
-    return config.pred_field, config.gt_field
+    return ConfusionMatrix(samples, gt_field, pred_field, ConfusionCounts(_count_pairs(samples, gt_field, pred_field)))
 
 
 def split_cell_view(view: Any, gt_field: str, pred_field: str) -> tuple[Any, Pair | None]:
@@ -178,7 +156,7 @@ def split_cell_view(view: Any, gt_field: str, pred_field: str) -> tuple[Any, Pai
     return base, (labels[0], labels[1])
 
 
-_ELSE = "\x1e something else"
+_ELSE = object()
 
 
 def _is(field: str, label: str | None) -> Any:
@@ -186,7 +164,7 @@ def _is(field: str, label: str | None) -> Any:
     return ~F(f"{field}.label").exists() if label is None else F(f"{field}.label") == F.literal(label)
 
 
-def _label_in(expression: Any, field: str) -> str | None:
+def _label_in(expression: Any, field: str) -> Any:
     """Read back what `_is` wrote."""
     match expression:
         case {"$eq": [path, {"$literal": str(label)}]} if path == f"${field}.label":
@@ -196,11 +174,14 @@ def _label_in(expression: Any, field: str) -> str | None:
     return _ELSE
 
 
-def _label_or_nothing(field: str) -> Any:
-    label = F(f"{field}.label")
-    return label.exists().if_else(label, _NOTHING)
-
-
-def _pair(text: str) -> Pair:
-    truth, _, prediction = text.partition(_SEPARATOR)
-    return (None if truth == _NOTHING else truth, None if prediction == _NOTHING else prediction)
+def _count_pairs(samples: Any, *fields: str) -> dict[Pair, int]:
+    """Count the pairs of labels: as two values, for a label may hold any character that would join them."""
+    labels = {str(i): f"${field}.label" for i, field in enumerate(fields)}
+    # FiftyOne's own aggregations group by one value; this is what they run.
+    counted = samples._aggregate(pipeline=[{"$group": {"_id": labels, "count": {"$sum": 1}}}])
+    pairs: dict[Pair, int] = {}
+    for row in counted:
+        # A missing field is no key, an empty one is None: both are no label.
+        pair = (row["_id"].get("0"), row["_id"].get("1"))
+        pairs[pair] = pairs.get(pair, 0) + int(row["count"])
+    return pairs

@@ -38,8 +38,13 @@ class LabelPair:
         """Return truth, first and second prediction of each sample, in the order of the samples."""
         return tuple(self.samples.values([f"{name}.label" for name in (self.gt_field, self.before, self.after)]))
 
+    @property
+    def paired(self) -> Any:
+        """The samples that have both predictions: those that can be compared."""
+        return self.samples.match(F(f"{self.before}.label").exists() & F(f"{self.after}.label").exists())
+
     def count(self) -> dict[Outcome, int]:
-        """Count the outcomes; samples without a truth are left out."""
+        """Count the outcomes; samples that lack the truth or one of the predictions are left out."""
         return count_outcomes(zip(*self.labels(), strict=True))
 
     def view(self, outcome: Outcome) -> fo.DatasetView:
@@ -53,16 +58,18 @@ class LabelPair:
         was, now = (F(f"{name}.label") == truth for name in (self.before, self.after))
         was = was if outcome in ("broken", "still right") else ~was
         now = now if outcome in ("fixed", "still right") else ~now
-        return self.samples.match(truth.exists() & was & now)
+        return self.paired.match(truth.exists() & was & now)
 
     def view_cell(self, pair: Pair) -> fo.DatasetView:
-        """Return the samples that lie in a cell (truth, prediction) before or after."""
+        """Return the samples with both predictions that lie in a cell (truth, prediction) before or after."""
         truth, prediction = pair
         either = _is(self.before, prediction) | _is(self.after, prediction)
-        return self.samples.match(_is(self.gt_field, truth) & either)
+        return self.paired.match(_is(self.gt_field, truth) & either)
 
     def store(self, field: str) -> dict[Outcome, int]:
         """Write each sample's outcome into a text field, which the App's sidebar filters by, and count them.
+
+        A sample that lacks the truth or one of the predictions has none.
 
         Raises:
             FieldError: if the field's name is not usable, or the field is of another type.
@@ -78,7 +85,7 @@ class LabelPair:
         if known is None:
             dataset.add_sample_field(field, fo.StringField)
         rows = zip(self.samples.values("id"), *self.labels(), strict=True)
-        found = {i: None if truth is None else outcome(truth, *pair) for i, truth, *pair in rows}
+        found = {i: outcome(*labels) for i, *labels in rows}
         dataset.set_values(field, found, key_field="id", validate=False)
         return self.count()
 

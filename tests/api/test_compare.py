@@ -13,6 +13,7 @@ from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownName
 from fiftyone_saliency.core.statistics import summarise
 from fiftyone_saliency.core.trust import Trust, TrustCheck
 from fiftyone_saliency.dataset import runs
+from fiftyone_saliency.dataset.outcomes import LabelPair
 from fiftyone_saliency.dataset.regions import read_evidence
 from tests.models_for_tests import CLASSES, CROP, ColourNet, add_pictures
 from tests.planted_runs import COUNT, SIDES, tell_stories
@@ -50,13 +51,16 @@ def test_two_runs_by_hand(compared):
     dataset, before, after = compared
     comparison = fos.compare_runs(dataset, "map_before", "map_after", regions="regions")
     assert (comparison.before, comparison.after) == (before, after)
-    assert comparison.matrix_before.accuracy == pytest.approx(4 / 12)
-    assert comparison.matrix_after.accuracy == pytest.approx(9 / 11), "the last has no prediction"
-    assert comparison.outcomes == {"fixed": 6, "broken": 1, "still right": 3, "still wrong": 2}
-    assert (comparison.accuracy_before.mean, comparison.accuracy_after.mean) == (pytest.approx(4 / 12), 0.75)
-    assert comparison.confusion_delta["blue", "red"] == 1 - 5, "3 is still called red"
-    assert comparison.confusion_delta["blue", None] == 1
-    assert dict(comparison.matrix_before.counts.pairs) == {("red", "red"): 4, ("green", "red"): 3, ("blue", "red"): 5}
+    assert comparison.left_out == 1, "the last has no prediction after"
+    assert comparison.matrix_before.accuracy == pytest.approx(4 / 11)
+    assert comparison.matrix_after.accuracy == pytest.approx(9 / 11)
+    assert comparison.outcomes == {"fixed": 6, "broken": 1, "still right": 3, "still wrong": 1}
+    assert comparison.accuracy_before.mean == pytest.approx(4 / 11)
+    assert comparison.accuracy_after.mean == pytest.approx(9 / 11)
+    assert (comparison.accuracy_change.n, comparison.accuracy_change.undefined) == (11, 1)
+    assert comparison.confusion_delta["blue", "red"] == 1 - 4, "3 is still called red"
+    assert not [pair for pair in comparison.confusion_delta if None in pair]
+    assert dict(comparison.matrix_before.counts.pairs) == {("red", "red"): 4, ("green", "red"): 3, ("blue", "red"): 4}
 
 
 def test_the_shares_are_those_of_each_run(compared):
@@ -84,6 +88,29 @@ def test_a_view_is_compared_alone(compared):
     assert comparison.matrix_after.counts.total == 3
 
 
+def test_samples_that_one_run_never_saw_are_neither_broken_nor_wrong(compared, fo):
+    """The second run saw the half that it got right: nothing is broken, whatever the others were before."""
+    dataset, _, _ = compared
+    dataset.clone_sample_field("after", "half")
+    right = [
+        i
+        for i, (t, p) in enumerate(
+            zip(dataset.values("ground_truth.label"), dataset.values("after.label"), strict=True)
+        )
+        if t == p
+    ]
+    labels = dataset.values("after")
+    dataset.set_values("half", [label if i in right[::2] else None for i, label in enumerate(labels)])
+    pair = LabelPair(dataset, "ground_truth", "before", "half")
+    counts = pair.count()
+    assert (counts["broken"], counts["still wrong"]) == (0, 0)
+    assert sum(counts.values()) == len(right[::2]) == len(pair.paired)
+    assert {name: len(pair.view(name)) for name in counts} == counts
+    assert pair.store("became") == counts
+    assert dataset.count_values("became") == {name: n for name, n in counts.items() if n} | {None: 12 - len(right[::2])}
+    dataset.delete_sample_fields(["half", "became"])
+
+
 def test_samples_without_truth_are_no_outcome(compared):
     dataset, _, _ = compared
     dataset.clone_sample_field("ground_truth", "partial")
@@ -91,7 +118,7 @@ def test_samples_without_truth_are_no_outcome(compared):
     sample["partial"] = None
     sample.save()
     outcomes = fos.compare_runs(dataset, "map_before", "map_after", gt_field="partial").outcomes
-    assert outcomes == {"fixed": 6, "broken": 1, "still right": 2, "still wrong": 2}
+    assert outcomes == {"fixed": 6, "broken": 1, "still right": 2, "still wrong": 1}
 
 
 def test_a_comparison_reads_as_a_table(compared):
@@ -101,9 +128,10 @@ def test_a_comparison_reads_as_a_table(compared):
     lines = [line.split() for line in str(comparison).splitlines()]
     assert lines[0] == ["before", "after", "change", "95", "%", "interval", "p"]
     interval = [f"[{change.low:+.3f},", f"{change.high:+.3f}]"]
-    assert lines[1] == ["accuracy", "0.333", "0.750", "+0.417", *interval, f"{change.p:.2g}"]
+    assert lines[1] == ["accuracy", "0.364", "0.818", "+0.455", *interval, f"{change.p:.2g}"]
     assert lines[3][:4] == ["share", "square", f"{square.before:.3f}", f"{square.after:.3f}"]
-    assert lines[4] == ["6", "fixed,", "1", "broken,", "3", "still", "right,", "2", "still", "wrong"]
+    assert lines[4] == ["6", "fixed,", "1", "broken,", "3", "still", "right,", "1", "still", "wrong"]
+    assert " ".join(lines[5]) == "1 samples left out: they lack a prediction of one of the two runs"
     assert "not measured" in str(comparison)
     assert "reason: not judged" in str(comparison)
 

@@ -47,17 +47,25 @@ def evidence(heads, uniforms, truths=None, predictions=None):
         ("cake", "bread", "broken"),
         ("bread", "cake", "fixed"),
         ("bread", "pie", "still wrong"),
-        (None, "cake", "fixed"),
-        ("cake", None, "broken"),
-        (None, None, "still wrong"),
+        (None, "cake", None),
+        ("cake", None, None),
+        (None, None, None),
     ],
 )
 def test_outcome_of_a_cake(before, after, expected):
     assert outcome("cake", before, after) == expected
 
 
-def test_counts_name_every_outcome_and_leave_out_samples_without_a_truth():
-    samples = [("a", "a", "a"), ("a", "b", "a"), ("a", "b", "a"), (None, None, None), (None, "a", "b")]
+def test_counts_name_every_outcome_and_leave_out_samples_that_lack_a_label():
+    samples = [
+        ("a", "a", None),
+        ("a", None, "b"),
+        ("a", "a", "a"),
+        ("a", "b", "a"),
+        ("a", "b", "a"),
+        (None, None, None),
+        (None, "a", "b"),
+    ]
     assert count_outcomes(samples) == {"fixed": 2, "broken": 0, "still right": 1, "still wrong": 0}
     assert tuple(count_outcomes([])) == OUTCOMES
 

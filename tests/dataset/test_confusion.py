@@ -13,6 +13,8 @@ from fiftyone_saliency.dataset.confusion import split_cell_view
 
 # Names that a database, a URL, a regular expression or a format string could stumble over.
 LABELS = ["cake", "Cake", "two words", 'it\'s "it"', "crème 日本", "$5", "$", "$$R", "a.b", "(none)", "%s {} .*", ""]
+# What once joined two labels, and what stood for none: they are characters of a label like others.
+LABELS += ["a\x1fb", "\x1f", "\n\t", "x → y"]
 NO_LABEL = "a Classification without label"
 
 
