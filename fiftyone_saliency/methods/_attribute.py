@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,17 @@ import torch
 from torch import Tensor
 
 from fiftyone_saliency.core.errors import ModelError
-from fiftyone_saliency.methods._registry import Method
+from fiftyone_saliency.methods._registry import Method, list_methods
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.models.batch import Batch
-from fiftyone_saliency.models.forward import Forward, record
+from fiftyone_saliency.models.forward import Forward, cut, gradient_reaches, record
+
+# What PyTorch says where a network hides its gradient: by detach and no_grad, in inference mode, or by functions
+# without a derivative.
+_HIDDEN = re.compile(
+    "does not require grad|not have been used in the graph|nference tensor|derivative for .* is not implemented"
+    "|must implement either the backward|not differentiable"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +79,27 @@ def attribute_all(method: Method, model: ModelAdapter, batches: Sequence[Batch])
     try:
         with model.explaining():
             outputs = together(model, batches) if together else [method(model, batch) for batch in batches]
-            return [_checked(method, output, batch) for output, batch in zip(outputs, batches, strict=True)]
+            found = [_checked(method, output, batch) for output, batch in zip(outputs, batches, strict=True)]
+            if not any(attribution.values.any() for attribution in found):
+                _check_gradient(method, model, batches[0])
+            return found
     except RuntimeError as error:
-        if "does not require grad" not in str(error):
+        if not _HIDDEN.search(str(error)):
             raise
         raise ModelError(
             f"Expected the logits to have a gradient for {type(method).__name__}, but they have none. Run the "
             "network without no_grad or detach inside it, or choose a method that needs none, such as occlusion."
         ) from error
+
+
+def _check_gradient(method: Method, model: ModelAdapter, batch: Batch) -> None:
+    """Raise if empty maps say nothing of the images, because no gradient of this network could ever reach them."""
+    info = next((info for info in list_methods().values() if isinstance(method, info.cls)), None)
+    if info is None or info.family not in {"gradient", "propagation"}:
+        return
+    images = batch.images.detach().clone().requires_grad_(True)
+    if not gradient_reaches(model.logits(images), images):
+        raise cut("the image")
 
 
 def _checked(method: Method, output: Tensor | Attribution, batch: Batch) -> Attribution:

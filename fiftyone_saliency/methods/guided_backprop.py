@@ -80,6 +80,7 @@ class _Guided(TorchFunctionMode):
         # A copy, so that the hook meets the gradient of this ReLU alone.
         own = args[0].clone()
         if own.requires_grad:
-            own.register_hook(torch.relu)
+            # Where something hands back no gradient at all, there is nothing to rectify.
+            own.register_hook(lambda gradient: None if gradient is None else gradient.relu())
         result = func(own, *args[1:], **kwargs)
         return args[0].copy_(result) if func.__name__.endswith("_") else result

@@ -27,10 +27,12 @@ class Forward:
     Args:
         logits: (N, K), float32 or finer; with a graph down to the recorded layers.
         activations: raw outputs of the recorded layers, in the order they were asked for.
+        layers: their names, where they have some.
     """
 
     logits: Tensor
     activations: tuple[Tensor, ...] = ()
+    layers: tuple[str, ...] = ()
 
     def gradients(self, score: Tensor) -> tuple[Tensor, ...]:
         """Differentiate a score per image by each recorded layer's output.
@@ -39,18 +41,21 @@ class Forward:
             score: (N,), computed from `logits`.
 
         Returns:
-            One gradient per layer, of the shape of its activation; 0 where the score does not depend on it.
+            One gradient per layer, of the shape of its activation; 0 where the score does not change with it.
 
         Raises:
-            ModelError: if the network hides its gradient.
+            ModelError: if the network hides its gradient, or cuts it between a layer and the logits.
         """
         if not score.requires_grad:
             raise ModelError(_HIDDEN)
         # Under the caller's autocast the backward pass of a float32 head would be narrow.
         with torch.autocast(score.device.type, enabled=False):
-            found = torch.autograd.grad(
-                score.sum(), self.activations, retain_graph=True, allow_unused=True, materialize_grads=True
-            )
+            found = torch.autograd.grad(score.sum(), self.activations, retain_graph=True, allow_unused=True)
+        names = self.layers or ("",) * len(found)
+        for name, gradient, activation in zip(names, found, self.activations, strict=True):
+            # No gradient is no zero: nothing is known of the layer then.
+            if gradient is None or not (gradient.any() or gradient_reaches(score, activation)):
+                raise cut(f"the layer {name!r}" if name else "all layers")
         return tuple(gradient.detach() for gradient in found)
 
 
@@ -88,7 +93,46 @@ def record(model: ModelAdapter, images: Tensor, layers: Sequence[str]) -> Forwar
             handle.remove()
     for name in layers:
         _check(name, calls[name], kept)
-    return Forward(logits, tuple(kept[name] for name in layers))
+    return Forward(logits, tuple(kept[name] for name in layers), tuple(layers))
+
+
+def gradient_reaches(score: Tensor, start: Tensor) -> bool:
+    """Return whether some gradient of a score could reach a tensor, whatever the values.
+
+    It could not where the graph does not lead there, or only through functions of steps, such as rounding, whose
+    derivative is 0 wherever it exists.
+
+    Args:
+        score: computed from the tensor.
+        start: the tensor; it requires a gradient.
+    """
+    waiting, seen = [score.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node is start.grad_fn or getattr(node, "variable", None) is start:
+            return True
+        if node.name().rstrip("0123456789") not in _STEPS:
+            waiting.extend(following for following, _ in node.next_functions)
+    return False
+
+
+def cut(where: str) -> ModelError:
+    """Return the error for a network that lets no gradient pass.
+
+    Args:
+        where: what the gradient should have reached.
+    """
+    return ModelError(
+        f"Expected the gradient of the logits to reach {where}, but the network cuts it on the way. Run the network "
+        "without no_grad, detach, rounding or integers there, pass another `layer=` for a CAM, or choose a "
+        "perturbation method, such as occlusion, which needs none."
+    )
+
+
+_STEPS = {f"{name}Backward" for name in ("Round", "Sign", "Sgn", "Floor", "Ceil", "Trunc")}
 
 
 _HIDDEN = (
