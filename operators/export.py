@@ -72,7 +72,8 @@ class ExportForRetraining(foo.Operator):
                 **groups(params),
                 progress=progress,
             )
-            return f"Exported {manifest['count']} samples to {params['out_dir']}"
+            left_out = f", {len(manifest['left_out'])} left out" if manifest["left_out"] else ""
+            return f"Exported {manifest['count']} samples to {params['out_dir']}{left_out}"
 
         yield from _forms.with_progress(ctx, "Exporting", verb)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.confusion import show
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
 from fiftyone_saliency.dataset import curate
+from fiftyone_saliency.dataset.export_images import is_tree
 from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
+from fiftyone_saliency.dataset.read_export import read_export
 from fiftyone_saliency.dataset.region_specs import find_regions
 from fiftyone_saliency.dataset.regions import read_evidence
 
@@ -41,7 +43,12 @@ def export_for_retraining(
     The format's own files are in ``out_dir/dataset``, the heatmaps in ``out_dir/heatmaps``, masks in
     ``out_dir/masks``. The manifest is written last: a folder without it is no finished export. It names, for each
     sample, the image, tags, labels, heatmaps, group, weight and mask, with paths relative to the folder (beside
-    them, ``source`` tells where the image was); `load_export` reads it back.
+    them, ``source`` tells where the image was); `load_export` reads it back. A sample whose image cannot be read is
+    passed over, and named with the reason in the manifest's ``left_out``.
+
+    In a tree of folders, the default, each label has one folder: "dog/poodle" is ``dog%2Fpoodle``, see
+    `core.folder_names.folder_names`; the manifest's ``classes`` names the label of each folder. Images of samples
+    without a label are beside the tree, in ``out_dir/unlabeled``.
 
     Args:
         samples: dataset or view.
@@ -67,7 +74,8 @@ def export_for_retraining(
 
     Raises:
         RunConflictError: if the folder is not empty.
-        FieldError: if no sample carries a tag, a field is of the wrong type, or a class name leads out of the folder.
+        FieldError: if no sample carries a tag, no image can be read, a field is of the wrong type, or no sample has a
+            label that a tree of folders could name.
         UnknownNameError: if a field or format is not known.
         ArgumentError: if `regions` is missing, or an option would write outside of the folder.
 
@@ -85,7 +93,7 @@ def export_for_retraining(
         find_regions(samples, regions)
     curate.check_options(kwargs)
     samples = _tagged(samples, tags)
-    curate.check_names(_classes(samples, gt_field))
+    _check_format(samples, dataset_type, gt_field, kwargs)
     by = groups or ("class" if weights else None)
     named = None if by is None else _groups(samples, by, gt_field, field, regions)
     folder = curate.prepare_folder(out_dir)
@@ -110,9 +118,12 @@ def load_export(out_dir: str | Path, name: str | None = None, *, persistent: boo
         persistent: whether the dataset outlives the session.
 
     Raises:
-        FieldError: if the folder holds no finished export, or a path in its manifest leads out of it.
+        FieldError: if the folder holds no finished export, its manifest is damaged or names a path that leads out of
+            the folder, or a file is missing. Then there is no new dataset.
+        ArgumentError: if the name cannot be one.
+        RunConflictError: if there is a dataset of that name.
     """
-    return curate.read_export(out_dir, name, persistent)
+    return read_export(out_dir, name, persistent)
 
 
 def export_formats() -> list[str]:
@@ -133,6 +144,24 @@ def _dataset_type(dataset_type: type | str) -> type:
     if not isinstance(dataset_type, type) or not issubclass(dataset_type, fo.types.Dataset):
         raise ArgumentError(f"Expected `dataset_type` to be a type of fiftyone.types, but got {dataset_type!r}.")
     return dataset_type
+
+
+def _check_format(samples: Any, dataset_type: type, gt_field: str, options: Mapping[str, Any]) -> None:
+    """Raise unless the format can hold what is exported."""
+    name = dataset_type.__name__
+    if is_tree(dataset_type):
+        require_field(samples, gt_field, fo.Classification, "gt_field")
+        unknown = [n for n, value in options.items() if (n, value) != ("export_media", True)]
+        if unknown:
+            raise ArgumentError(f"Expected no further options for {name}, but got {unknown[0]!r}. Leave it out.")
+        if samples.count(f"{gt_field}.label") == 0:
+            raise FieldError(
+                f"Expected samples with a label in {gt_field!r} for {name}, a folder for each class, but none of "
+                f"{len(samples)} has one. Choose another format or field."
+            )
+    elif not dataset_type.__module__.startswith("fiftyone."):
+        # FiftyOne's own formats keep names in files; what others do with them is not known.
+        curate.check_names(_classes(samples, gt_field))
 
 
 def _tagged(samples: Any, tags: str | Sequence[str] | None) -> Any:

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.errors import ArgumentError, FieldError
+from fiftyone_saliency.dataset.export_images import why_unreadable
 
 REGION_MASK = "region_mask"
 _PATHS = ("mask_path", "map_path")
 _MOST_REGIONS = 255
+_LONGEST = 100
 
 
 def attach(sample: fo.Sample, name: str, folder: Path) -> dict[str, Any] | None:
@@ -37,11 +39,9 @@ def attach(sample: fo.Sample, name: str, folder: Path) -> dict[str, Any] | None:
     kind = "heatmaps" if isinstance(label, fo.Heatmap) else "masks"
 
     def copy(path: str) -> str | None:
-        if not os.path.isfile(path):
+        if why_unreadable(path) is not None:
             return None
-        # Another sample's file may have the same name in another folder.
-        own = os.path.basename(path)
-        target = _new(folder, f"{kind}/{name}/{own if own.startswith(sample.id) else f'{sample.id}-{own}'}")
+        target = _new(folder / kind / name, sample.id, os.path.basename(path))
         shutil.copyfile(path, target)
         return target.relative_to(folder).as_posix()
 
@@ -59,14 +59,27 @@ def detach(document: dict[str, Any], folder: Path) -> fo.Label:
     return fo.Label.from_dict(_with_paths(document, lambda path: str(inside(folder, path))))
 
 
+def paths_of(document: Any) -> list[str]:
+    """Return the paths of files that a label's JSON document names."""
+    found: list[str] = []
+    _with_paths(document, lambda path: found.append(path))
+    return found
+
+
 def inside(folder: Path, relative: str) -> Path:
     """Return the path of a file of an export.
 
     Raises:
-        FieldError: if it leads out of the folder: a manifest may come from anywhere.
+        FieldError: if it leads out of the folder, or is no path: a manifest may come from anywhere.
     """
     path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        leads_out = not path.resolve().is_relative_to(folder.resolve())
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        shown = repr(relative)[:200]
+        raise FieldError(f"Expected the manifest of {folder} to name paths, but got {shown}: {error}.") from error
+    if leads_out:
         raise FieldError(f"Expected paths inside of {folder}, but its manifest names {relative!r}. Do not trust it.")
     return path
 
@@ -101,7 +114,7 @@ class RegionMasks:
         levels = np.zeros(next(iter(present.values())).shape, np.uint8)
         for name in sorted(present, key=lambda name: -int(present[name].sum())):
             levels[present[name]] = self.values[name]
-        path = _new(self.folder, f"masks/{REGION_MASK}/{sample_id}.png")
+        path = _new(self.folder / "masks" / REGION_MASK, sample_id, f"{sample_id}.png")
         if not cv2.imwrite(str(path), levels):
             raise OSError(f"{path} could not be written")
         return path.relative_to(self.folder).as_posix()
@@ -124,7 +137,11 @@ def _changed(document: dict[str, Any], change: Callable[[str], str | None]) -> I
             yield key, _with_paths(value, change)
 
 
-def _new(folder: Path, relative: str) -> Path:
-    path = folder / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _new(folder: Path, sample_id: str, name: str) -> Path:
+    """Return the path of a new file of a sample: others may have one of the same name, and so may its own labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem, suffix = os.path.splitext(name if name.startswith(sample_id) else f"{sample_id}-{name[-_LONGEST:]}")
+    path, number = folder / f"{stem}{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}{suffix}", number + 1
     return path

@@ -468,12 +468,25 @@ def test_a_mask_whose_file_is_gone_is_no_mask(dressed, tmp_path):
 def test_a_class_name_cannot_lead_out_of_the_folder(dataset, pictures, tmp_path, name, dataset_type):
     inner = tmp_path / "inner"
     inner.mkdir()
-    add_pictures(dataset, pictures[:2], ["red", name.format(tmp=tmp_path)])
+    add_pictures(dataset, pictures[:2], ["red", name.format(tmp=tmp_path)], ["x", "x"])
     before = files_under(tmp_path)
-    with pytest.raises(FieldError, match="Expected class names that can name a folder of the export, but got"):
-        fos.export_for_retraining(dataset, inner / "out", tags=None, dataset_type=dataset_type)
+    fos.export_for_retraining(dataset, inner / "out", tags=None, dataset_type=dataset_type)
+    loaded = fos.load_export(inner / "out")
+    assert contents(loaded) == contents(dataset)
+    loaded.delete()
+    shutil.rmtree(inner / "out")
     assert files_under(tmp_path) == before
-    assert not (inner / "out").exists()
+    assert list(inner.iterdir()) == []
+
+
+def test_a_format_of_somebody_else_gets_no_name_that_leads_out(dataset, pictures, fo, tmp_path):
+    class OwnFormat(fo.types.LabeledImageDataset):
+        pass
+
+    add_pictures(dataset, pictures[:2], ["red", "../x"])
+    with pytest.raises(FieldError, match="Expected class names that can name a folder of the export, but got"):
+        fos.export_for_retraining(dataset, tmp_path / "out", tags=None, dataset_type=OwnFormat)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -532,5 +545,5 @@ def test_a_manifest_of_another_schema_is_refused(enriched, tmp_path):
     fos.export_for_retraining(enriched, tmp_path / "out")
     path = tmp_path / "out" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
-    with pytest.raises(FieldError, match=r"Expected a manifest of schema 2, but .* has schema 1"):
+    with pytest.raises(FieldError, match=r"Expected a manifest of schema 3, but .* has schema 1"):
         fos.load_export(tmp_path / "out")
