@@ -10,6 +10,7 @@ from typing import Any
 import fiftyone as fo
 
 from fiftyone_saliency.core.errors import FieldError, UnknownNameError
+from fiftyone_saliency.dataset.media import why_no_images
 
 
 def dataset_of(samples: Any) -> fo.Dataset:
@@ -23,16 +24,9 @@ def dataset_of(samples: Any) -> fo.Dataset:
             f"Expected `samples` to be a FiftyOne dataset or view, but got {type(samples).__name__}. "
             "Load one with fiftyone.load_dataset(name)."
         )
-    if samples.media_type not in (None, fo.core.media.IMAGE):
-        raise FieldError(
-            f"Expected a dataset of images, but got media type {samples.media_type!r}. Pass a view of its images, "
-            "such as dataset.select_group_slices(media_type='image')."
-        )
-    if samples._dataset is not samples._root_dataset:
-        raise FieldError(
-            "Expected a dataset or a view of its images, but got a generated view, such as patches, whose samples are "
-            "not the dataset's. Pass the view that it was made from."
-        )
+    problem = why_no_images(samples)
+    if problem is not None:
+        raise FieldError(problem)
     return samples if isinstance(samples, fo.Dataset) else samples._root_dataset
 
 
