@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.errors import FieldError, ModelError
 from fiftyone_saliency.core.targets import parse_target
-from fiftyone_saliency.core.types import SampleItem
+from fiftyone_saliency.core.types import Failure, SampleItem
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.fields import fresh_dataset_of
 from fiftyone_saliency.dataset.runs import SaliencyRun
@@ -22,7 +22,7 @@ from fiftyone_saliency.methods._registry import get_method
 from fiftyone_saliency.runtime.examples import Examples, examples
 from fiftyone_saliency.runtime.loading import load_ahead
 from fiftyone_saliency.runtime.plan import chunks, sample_seed
-from fiftyone_saliency.runtime.worker import Explainer
+from fiftyone_saliency.runtime.worker import Explainer, Loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +34,34 @@ class Subsample:
         samples: dataset or view.
         explainer: what computed the maps.
         items: the drawn samples.
+        failures: those of them that `batches` met and could not read, or that have nothing to explain, with reasons.
     """
 
     run: SaliencyRun
     samples: Any
     explainer: Explainer
     items: list[SampleItem]
+    failures: list[Failure] = field(default_factory=list)
 
     def batches(self, size: int, num_workers: int) -> Iterator[tuple[int, list[Examples]]]:
         """Yield the samples in chunks: how many there are, and those of them that can be explained, by input shape."""
         for chunk in load_ahead(chunks(self.items, size), self.explainer.model, num_workers):
-            yield len(chunk), list(examples(chunk, self.explainer, size))
+            groups = list(examples(chunk, self.explainer, size))
+            self.failures.extend(_failures(chunk, groups))
+            yield len(chunk), groups
 
     def map_of(self, sample_id: str) -> NDArray[np.float32] | None:
         """Return a sample's stored map, or None if its file is missing; one at a time, as many may be drawn."""
         return read_map(self.samples[sample_id][self.run.field])
+
+
+def _failures(chunk: Loaded, groups: Sequence[Examples]) -> Iterator[Failure]:
+    explained = {image.item.id for group in groups for image in group.images}
+    for entry in chunk:
+        if isinstance(entry, Failure):
+            yield entry
+        elif entry.item.id not in explained:
+            yield Failure(entry.item.id, entry.item.filepath, "the sample has nothing to explain", "skip")
 
 
 def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subsample:

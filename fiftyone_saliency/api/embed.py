@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import fiftyone as fo
@@ -13,7 +14,7 @@ from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.embeddings import PARTS, Embeddings, Part
-from fiftyone_saliency.core.types import Failure
+from fiftyone_saliency.core.types import Failure, SampleItem
 from fiftyone_saliency.dataset.fields import require_field, require_samples
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.dataset.store import read_map
@@ -51,7 +52,7 @@ def embed(
 
     Returns:
         float32 vectors (N, D). Samples whose image cannot be read, and those whose map is missing or holds no evidence
-        where one is needed, are left out.
+        where one is needed, are left out and named in its ``failures``.
 
     Raises:
         FieldError: if there are no samples, or the field is no Heatmap field.
@@ -94,7 +95,7 @@ def embed_parts(
     if failures:
         first = failures[0]
         _LOG.warning("%d samples have no embedding, such as %s: %s", len(failures), first.filepath, first.reason)
-    return {part: _table({e.sample_id: e.vectors[part] for e in found if part in e.vectors}) for part in PARTS}
+    return {part: _table(part, found, items, failures) for part in PARTS}
 
 
 def _maps(heatmaps: dict[str, fo.Heatmap]) -> Maps:
@@ -102,5 +103,16 @@ def _maps(heatmaps: dict[str, fo.Heatmap]) -> Maps:
     return {sample_id: values for sample_id, values in maps.items() if values is not None}
 
 
-def _table(vectors: dict[str, Any]) -> Embeddings:
-    return Embeddings(list(vectors), np.stack(list(vectors.values())) if vectors else np.empty((0, 0), np.float32))
+def _table(
+    part: Part, found: Sequence[Embedding], items: Sequence[SampleItem], failures: Sequence[Failure]
+) -> Embeddings:
+    vectors = {e.sample_id: e.vectors[part] for e in found if part in e.vectors}
+    failed = {failure.sample_id for failure in failures}
+    reason = "the sample has no map, or none with evidence where the network sees it"
+    skipped = [
+        Failure(item.id, item.filepath, reason, "skip")
+        for item in items
+        if item.id not in vectors and item.id not in failed
+    ]
+    table = np.stack(list(vectors.values())) if vectors else np.empty((0, 0), np.float32)
+    return Embeddings(list(vectors), table, [*failures, *skipped])

@@ -108,7 +108,7 @@ def faithfulness(
     nothing = dict.fromkeys(measures, (None, None))
     rows = {name: [found.get(i, nothing)[name] for i in ids] for name in measures}
     columns = {name: Measured(name, *map(list, zip(*row, strict=True))) for name, row in rows.items()}
-    return Faithfulness(drawn.run.key, ids, columns, _settings(measures, steps, substrate))
+    return Faithfulness(drawn.run.key, ids, columns, _settings(measures, steps, substrate), drawn.failures)
 
 
 def _settings(measures: Sequence[Measure], steps: int, substrate: Substrate) -> dict[str, Any]:

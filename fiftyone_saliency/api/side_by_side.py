@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -16,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from fiftyone_saliency.core.checks import check_int
+from fiftyone_saliency.core.errors import ImageError
 from fiftyone_saliency.core.maps import LEVELS, drawn_range
 from fiftyone_saliency.core.overlay import overlay
+from fiftyone_saliency.core.pictures import read_pixels
 from fiftyone_saliency.dataset.fields import require_field, require_samples
 from fiftyone_saliency.dataset.store import read_map
 
@@ -96,8 +99,10 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
     return picture
 
 
-def pairs_url(samples: Any, before: str, after: str, size: int = 112) -> str:
+def pairs_url(samples: Any, before: str, after: str, size: int = 112) -> str | None:
     """Draw the pairs of all samples below each other and return the data URL of a JPEG picture.
+
+    Samples whose picture cannot be read are passed over; where that is so of all, there is none.
 
     Args:
         samples: dataset or view of a few samples.
@@ -105,7 +110,12 @@ def pairs_url(samples: Any, before: str, after: str, size: int = 112) -> str:
         after: Heatmap field of the second run.
         size: longest side of each picture in pixels, 16 to 4,096.
     """
-    pictures = [pairs_picture(sample, before, after, size) for sample in samples.select_fields([before, after])]
+    pictures = []
+    for sample in samples.select_fields([before, after]):
+        with contextlib.suppress(ImageError):
+            pictures.append(pairs_picture(sample, before, after, size))
+    if not pictures:
+        return None
     width, height = max(p.width for p in pictures), sum(p.height + _GAP for p in pictures) - _GAP
     sheet, top = Image.new("RGB", (width, height), "white"), 0
     for picture in pictures:
@@ -138,7 +148,7 @@ def _read_drawn(samples: Any, field: str) -> dict[str, _Drawn]:
 
 def _drawn(path: str | None, vmin: float | None, vmax: float | None, sign: Any) -> _Drawn | None:
     """Return None where there is no map of this package, or no evidence in it."""
-    levels = cv2.imread(path, cv2.IMREAD_GRAYSCALE) if path is not None and vmax else None
+    levels = read_pixels(path, cv2.IMREAD_GRAYSCALE) if path is not None and vmax else None
     if levels is None or vmin is None or vmax is None:
         return None
     low, high = (vmin + level * (vmax - vmin) / LEVELS for level in drawn_range(np.asarray(levels, np.uint8), sign))

@@ -115,7 +115,7 @@ def check_trust(
         judge_agreement(request.method, name, agreed.together, agreed.by_chance),
         *_stored(samples, drawn.run),
     )
-    trust = Trust(drawn.run.key, checks, seed)
+    trust = Trust(drawn.run.key, checks, seed, len(drawn.failures))
     dataset = dataset_of(samples)
     runs.save(dataset, replace(runs.load(dataset, drawn.run.key), trust=trust))
     return trust

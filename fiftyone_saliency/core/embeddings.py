@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.errors import ArgumentError
+from fiftyone_saliency.core.types import Failure
 
 Part = Literal["image", "salient", "rest"]
 PARTS: tuple[Part, ...] = ("image", "salient", "rest")
@@ -26,10 +27,13 @@ class Embeddings:
     Args:
         ids: sample ids, each once.
         vectors: float32 (N, D), finite.
+        failures: samples that have none, with reasons: an image that cannot be read, or, of kind ``"skip"``, no map
+            where one is needed.
     """
 
     ids: Sequence[str]
     vectors: NDArray[np.float32]
+    failures: Sequence[Failure] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -47,17 +51,20 @@ class Embeddings:
 
     def select(self, ids: Iterable[str]) -> Embeddings:
         """Return the embeddings of those of the samples that have one, in the order asked for."""
-        kept = [i for i in ids if i in self._row]
+        asked = list(ids)
+        kept = [i for i in asked if i in self._row]
         rows = np.array([self._row[i] for i in kept], np.intp)
-        return Embeddings(kept, self.vectors[rows])
+        failures = {failure.sample_id: failure for failure in self.failures}
+        return Embeddings(kept, self.vectors[rows], [failures[i] for i in asked if i in failures])
 
     @classmethod
     def join(cls, parts: Iterable[Embeddings]) -> Embeddings:
         """Return the embeddings of several sets as one; the first set that has a sample decides."""
-        vectors = {
-            i: vector for part in reversed(list(parts)) for i, vector in zip(part.ids, part.vectors, strict=True)
-        }
-        return cls(list(vectors), np.stack(list(vectors.values())) if vectors else np.empty((0, 0), np.float32))
+        parts = list(parts)
+        failures = [failure for part in parts for failure in part.failures]
+        vectors = {i: vector for part in reversed(parts) for i, vector in zip(part.ids, part.vectors, strict=True)}
+        table = np.stack(list(vectors.values())) if vectors else np.empty((0, 0), np.float32)
+        return cls(list(vectors), table, [failure for failure in failures if failure.sample_id not in vectors])
 
     @cached_property
     def _row(self) -> dict[str, int]:

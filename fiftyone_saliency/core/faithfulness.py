@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fiftyone_saliency.core.intervals import Bounds
 from fiftyone_saliency.core.statistics import SHARE, Difference, Summary, difference, summarise
+from fiftyone_saliency.core.types import Failure
 
 Measure = Literal["deletion", "insertion", "road", "infidelity", "sensitivity"]
 MEASURES: tuple[Measure, ...] = ("deletion", "insertion", "road", "infidelity", "sensitivity")
@@ -78,12 +79,14 @@ class Faithfulness:
         ids: samples that were drawn.
         measures: by name, what was measured.
         settings: how: steps, substrate and what else decides the numbers.
+        failures: samples among them that could not be measured, with reasons; their values are None.
     """
 
     run: str
     ids: Sequence[str]
     measures: Mapping[str, Measured]
     settings: Mapping[str, Any]
+    failures: Sequence[Failure] = ()
 
     def __getitem__(self, measure: str) -> Measured:
         return self.measures[measure]
@@ -91,7 +94,8 @@ class Faithfulness:
     def __str__(self) -> str:
         verdicts = {True: "better than random", False: "no better than random", None: ""}
         settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        lines = [f"{self.run} on {len(self.ids)} samples ({settings})"]
+        failed = f", of which {len(self.failures)} failed" if self.failures else ""
+        lines = [f"{self.run} on {len(self.ids)} samples{failed} ({settings})"]
         for name, one in self.measures.items():
             better = "higher" if one.higher_is_better else "lower"
             random = f"; random {one.baseline}; {verdicts[one.beats_random]}" if one.baseline.n else ""
@@ -101,4 +105,5 @@ class Faithfulness:
     def to_json(self) -> dict[str, Any]:
         """Return what was measured as plain JSON values."""
         measures = {name: one.to_json() for name, one in self.measures.items()}
-        return {"run": self.run, "n": len(self.ids), "settings": dict(self.settings), "measures": measures}
+        counts = {"n": len(self.ids), "failed": len(self.failures)}
+        return {"run": self.run, **counts, "settings": dict(self.settings), "measures": measures}

@@ -48,11 +48,13 @@ class Trust:
         run: key of the run.
         checks: what was checked.
         seed: seed of the subsample and of the drawn weights.
+        failed: number of drawn samples that could not be read or explained again, and took no part.
     """
 
     run: str
     checks: tuple[TrustCheck, ...]
     seed: int
+    failed: int = 0
 
     @property
     def passed(self) -> bool:
@@ -72,18 +74,21 @@ class Trust:
     def __str__(self) -> str:
         marks = {True: "ok  ", False: "FAIL", None: "–   "}
         head = f"{self.run}: " + ("may be believed" if self.passed else "not evidence")
+        head += f" ({self.failed} drawn samples failed)" if self.failed else ""
         return "\n".join([head, *(f"{marks[check.passed]} {check.name:<14} {check.reason}" for check in self.checks)])
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as plain JSON values."""
         checks = [check.to_json() for check in self.checks]
-        return {"run": self.run, "passed": self.passed, "seed": self.seed, "checks": checks}
+        return {"run": self.run, "passed": self.passed, "seed": self.seed, "failed": self.failed, "checks": checks}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Trust:
         """Undo `to_json`."""
         checks: list[dict[str, Any]] = [{**check, "value": Summary(**check["value"])} for check in values["checks"]]
-        return cls(values["run"], tuple(TrustCheck(**check) for check in checks), values["seed"])
+        return cls(
+            values["run"], tuple(TrustCheck(**check) for check in checks), values["seed"], values.get("failed", 0)
+        )
 
 
 def judge_randomisation(stages: Mapping[float, Sequence[float | None]], known_to_fail: bool) -> TrustCheck:

@@ -18,6 +18,7 @@ from PIL import Image
 from fiftyone_saliency.core.clustering import distribution
 from fiftyone_saliency.core.maps import COARSE_SIZE
 from fiftyone_saliency.core.overlay import overlay
+from fiftyone_saliency.core.pictures import fits_memory, read_pixels
 from fiftyone_saliency.dataset.regions import iterate_maps
 
 # Maps and images are added up in a square, whatever their shapes: only the sums are in memory, and a few images.
@@ -38,12 +39,14 @@ class MeanMap:
         image: uint8 (H, W, 3), RGB, mean of the images of the counted samples; black where none could be read.
         n: number of maps in the mean.
         undefined: number of samples left out: without a map, or with a map that names no place.
+        unread: number of counted samples whose image could not be read, and is missing in the mean image.
     """
 
     map: NDArray[np.float32]
     image: NDArray[np.uint8]
     n: int
     undefined: int
+    unread: int = 0
 
     def picture(self) -> NDArray[np.uint8]:
         """Draw the map over the image as the App draws heatmaps: the more evidence, the less transparent.
@@ -92,6 +95,7 @@ def mean_map(samples: Any, field: str, progress: Callable[[Iterator[Any]], Itera
         np.rint(image).astype(np.uint8),
         sums.maps,
         undefined,
+        sums.maps - sums.images,
     )
 
 
@@ -136,7 +140,8 @@ class _Sums:
 
 def _read_image(path: str) -> NDArray[np.uint8] | None:
     """Return an image in the common square, uint8 RGB; None if it cannot be read."""
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    # OpenCV alone would fill the memory: it reads whatever is announced, and several threads are at it.
+    image = read_pixels(path, cv2.IMREAD_COLOR) if fits_memory(path) else None
     if image is None:
         return None
     square = cv2.resize(image, (_IMAGE_SIDE, _IMAGE_SIDE), interpolation=cv2.INTER_AREA)

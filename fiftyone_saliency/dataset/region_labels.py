@@ -14,6 +14,7 @@ import fiftyone as fo
 import numpy as np
 from numpy.typing import NDArray
 
+from fiftyone_saliency.core.pictures import read_pixels
 from fiftyone_saliency.core.region_labels import Boxes, Content, LabelMask, Points, Polygons
 from fiftyone_saliency.dataset.fields import all_images, dataset_of, require_field
 
@@ -142,7 +143,7 @@ def _mask_targets(samples: Any, field: str) -> dict[Any, Any]:
 def _read_mask(mask: Any, path: str | None, colours: bool = False) -> NDArray[Any] | None:
     """Return a mask as integers (H, W): of several channels the first, or all as a colour 0xRRGGBB."""
     if mask is None and path is not None:
-        mask = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        mask = read_pixels(path, cv2.IMREAD_UNCHANGED)
         # OpenCV reads blue first.
         mask = mask if mask is None or mask.ndim == 2 else mask[:, :, 2::-1]
     if mask is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fiftyone_saliency.core.evidence import Evidence, Group, RegionShare
+from fiftyone_saliency.core.pictures import UNREADABLE
 from fiftyone_saliency.core.regions import Regions, Weights
 from fiftyone_saliency.dataset.fields import all_images, dataset_of, require_field
 from fiftyone_saliency.dataset.region_specs import RegionSource, find_regions
@@ -201,7 +202,7 @@ def _image_size(values: Sequence[Any]) -> tuple[int, int] | None:
         return height, width
     try:
         metadata: Any = fo.ImageMetadata.build_for(filepath)
-    except OSError:
+    except UNREADABLE:
         return None
     return metadata.height, metadata.width
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -61,8 +62,9 @@ def same_pictures(pool: Any, known: Sequence[Any]) -> set[str]:
 
 
 def _digests(paths: Iterable[str]) -> set[bytes]:
+    """Return the digests of those files that can be read: a picture that cannot be read is no one's copy."""
     found: set[bytes] = set()
     for path in paths:
-        with open(path, "rb") as file:
+        with contextlib.suppress(OSError), open(path, "rb") as file:
             found.add(hashlib.file_digest(file, "sha256").digest())
     return found

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from fiftyone_saliency.core.errors import FieldError, RunConflictError
 from fiftyone_saliency.core.files import FileState, holds_whole_png, is_whole_png
 from fiftyone_saliency.core.maps import dequantise, drawn_range, quantise, select_sign
+from fiftyone_saliency.core.pictures import decode_pixels
 from fiftyone_saliency.core.types import SaliencyMap, SaliencyRequest
 from fiftyone_saliency.dataset import database, run_files
 from fiftyone_saliency.dataset.disk import on_disk, settle_names, write_whole
@@ -329,4 +330,4 @@ def _read_levels(map_path: str, *, ours: bool) -> NDArray[Any] | None:
     # OpenCV draws what is there of half a file, without a word.
     if not data or (ours and not is_whole_png(data)):
         return None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return decode_pixels(data, cv2.IMREAD_UNCHANGED)
