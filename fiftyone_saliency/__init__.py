@@ -83,6 +83,9 @@ if TYPE_CHECKING:
         load_export as load_export,
     )
     from fiftyone_saliency.api.runs import (
+        clean_up as clean_up,
+    )
+    from fiftyone_saliency.api.runs import (
         delete_run as delete_run,
     )
     from fiftyone_saliency.api.runs import (
@@ -101,6 +104,7 @@ if TYPE_CHECKING:
 _HOME = {
     "SaliencyError": "core.errors",
     "check_trust": "api.trust",
+    "clean_up": "api.runs",
     "cluster_maps": "api.clusters",
     "common_scale": "api.side_by_side",
     "compare_runs": "api.compare",

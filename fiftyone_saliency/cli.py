@@ -75,6 +75,16 @@ def _gate(options: argparse.Namespace) -> int:
     return PASSED if gate.passed else FELL_SHORT
 
 
+def _clean_up(options: argparse.Namespace) -> int:
+    import fiftyone_saliency as fos
+    from fiftyone_saliency.dataset.opening import open_samples
+
+    samples = None if options.dataset is None else open_samples(options.dataset, None, [])
+    found = fos.clean_up(samples, dry_run=not options.delete)
+    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if options.json else found)
+    return CRASHED if found.failures else PASSED
+
+
 def _measured(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """Open the samples, and return them with the arguments that both commands share."""
     # FiftyOne and a database: not for --help.
@@ -129,6 +139,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     gate.add_argument("--without-trust", action="store_true", help="pass maps that did not pass check_trust, too")
     gate.add_argument("--json", type=Path, metavar="FILE", help="write the verdict and all numbers to a file, too")
+
+    clean = commands.add_parser(
+        "clean-up",
+        help="find files of maps that nothing points at, and delete them",
+        description="Find files of maps that nothing points at. Nothing is deleted without --delete.",
+        epilog=_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    clean.set_defaults(command=_clean_up)
+    clean.add_argument("dataset", nargs="?", metavar="DATASET", help="only of this dataset (all, and deleted ones)")
+    clean.add_argument("--delete", action="store_true", help="delete what is found")
+    clean.add_argument("--json", action="store_true", help="print every file, as JSON")
     return parser
 
 

@@ -1,5 +1,6 @@
 """Operators: a form, one call of the SDK, an answer."""
 
+from .clean_up import CleanUp
 from .clusters import ClusterMaps
 from .compare import CompareRuns
 from .compute import ComputeSaliency
@@ -37,5 +38,6 @@ OPERATORS = (
     CheckGate,
     WriteReport,
     ManageRuns,
+    CleanUp,
     *METRICS,
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fiftyone_saliency.dataset import runs
+from fiftyone_saliency.core.cleaning import CleanUp
+from fiftyone_saliency.dataset import cleaning, runs
+from fiftyone_saliency.dataset.database import speaking_plainly
 from fiftyone_saliency.dataset.fields import fresh_dataset_of
 from fiftyone_saliency.dataset.runs import SaliencyRun
 
@@ -41,3 +43,26 @@ def delete_run(samples: Any, key: str) -> None:
     """
     dataset = fresh_dataset_of(samples)
     runs.delete(dataset, runs.load(dataset, key))
+
+
+@speaking_plainly()
+def clean_up(samples: Any = None, dry_run: bool = True) -> CleanUp:
+    """Find the files of saliency maps that nothing points at any more, and delete them if that is asked for.
+
+    Deleting samples, fields or datasets in FiftyOne leaves files behind, and so does a computation that is killed. Only
+    files that this package wrote are looked at, in its own folder, ``<default_dataset_dir>/saliency``. A file that
+    anything in any dataset points at stays, such as those that a clone shares. Folders that are being written to, or
+    that belong to another database, are left alone and named. So are reports.
+
+    Args:
+        samples: dataset or view whose dataset is cleaned up; None for all datasets, those that were deleted included.
+        dry_run: whether to look only. Pass False to delete what was found.
+
+    Returns:
+        The files without a user, with sizes and reasons; the heatmaps without a file, which are not changed; and what
+        could not be deleted.
+
+    Raises:
+        FieldError: if ``samples`` is no FiftyOne collection.
+    """
+    return cleaning.clean_up(None if samples is None else fresh_dataset_of(samples), dry_run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.odm as foo
@@ -46,9 +47,49 @@ def database_id() -> str:
     return str(document["_id"])
 
 
-def dataset_names() -> dict[str, str]:
-    """Return the names of all datasets of the database by their ids."""
-    return {str(document["_id"]): document["name"] for document in foo.get_db_conn().datasets.find({}, {"name": 1})}
+@dataclass(frozen=True)
+class KnownDataset:
+    """A dataset as the database lists it.
+
+    Args:
+        name: its name.
+        collection: where its samples are.
+        heatmaps: its heatmap fields.
+    """
+
+    name: str
+    collection: str
+    heatmaps: tuple[str, ...]
+
+
+def datasets() -> dict[str, KnownDataset]:
+    """Return all datasets of the database by their ids; none is loaded for it."""
+    wanted = dict.fromkeys(("name", "sample_collection_name", "sample_fields"), 1)
+    return {
+        str(document["_id"]): KnownDataset(
+            document["name"],
+            document["sample_collection_name"],
+            tuple(
+                field["name"]
+                for field in document.get("sample_fields") or ()
+                if (field.get("embedded_doc_type") or "").rpartition(".")[2] == "Heatmap"
+            ),
+        )
+        for document in foo.get_db_conn().datasets.find({}, wanted)
+    }
+
+
+def fields_of_runs(dataset_id: str) -> set[str]:
+    """Return the fields that the runs of a dataset were last recorded for."""
+    documents = foo.get_db_conn().runs.find({"_dataset_id": ObjectId(dataset_id)}, {"config.field": 1})
+    return {field for document in documents if isinstance(field := document["config"].get("field"), str)}
+
+
+def heatmaps(collection: str, field: str) -> Iterator[tuple[str, str]]:
+    """Yield sample id and path of the heatmaps that carry the key of a run."""
+    wanted = {f"{field}.run_key": {"$type": "string"}, f"{field}.map_path": {"$type": "string"}}
+    for document in foo.get_db_conn()[collection].find(wanted, {f"{field}.map_path": 1}):
+        yield str(document["_id"]), document[field]["map_path"]
 
 
 def existing(dataset: Any, sample_ids: Iterable[str]) -> set[str]:

@@ -10,6 +10,7 @@ what has to stay.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -46,6 +47,33 @@ def root() -> Path:
 def default_folder(dataset: fo.Dataset, key: str) -> Path:
     """Return where a run's files live: ``<default_dataset_dir>/saliency/<dataset id>/<run key>``."""
     return root() / str(dataset._doc.id) / key
+
+
+def note_owner(dataset: fo.Dataset) -> None:
+    """Write down whose a dataset's folder is: once it is deleted, its database no longer tells."""
+    note = _owner_note(str(dataset._doc.id))
+    text = json.dumps({"database": database.database_id(), "dataset": dataset.name})
+    if not note.is_file() or note.read_text(encoding="utf-8") != text:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(text, encoding="utf-8")
+
+
+def owner_of(dataset_id: str) -> tuple[str | None, str]:
+    """Return the database and the name of a dataset by its note; None and the id where there is none."""
+    try:
+        note = json.loads(_owner_note(dataset_id).read_text(encoding="utf-8"))
+        return str(note["database"]), str(note["dataset"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, dataset_id
+
+
+def forget_owner(dataset_id: str) -> None:
+    """Remove the note of a dataset that is gone, and whose files are."""
+    _owner_note(dataset_id).unlink(missing_ok=True)
+
+
+def _owner_note(dataset_id: str) -> Path:
+    return root() / "datasets" / f"{dataset_id}.json"
 
 
 def file_name(sample_id: str, key: str, edition: int = 1) -> str:
@@ -116,15 +144,15 @@ def collect(dataset: fo.Dataset, key: str, *, parts: bool = False, known: Iterab
     if not is_own(folder):
         return Removal(failures=((folder, f"it does not lie in {root()}"),))
     maps, halves = own_files(folder)
-    loose = _but(maps, known)
+    loose = but(maps, known)
     if loose:
-        loose = _but(loose, references(key))
+        loose = but(loose, references(key))
     removal = remove([*loose, *(halves if parts else ())])
     remove_if_empty(folder)
     return removal
 
 
-def _but(files: list[Path], kept: Iterable[str]) -> list[Path]:
+def but(files: list[Path], kept: Iterable[str]) -> list[Path]:
     """Return the files that are not among the paths; links and ``..`` in folders are followed, once per folder."""
     real = lru_cache(maxsize=None)(os.path.realpath)
     spellings = {os.path.join(real(folder), name) for folder, name in map(os.path.split, kept)}

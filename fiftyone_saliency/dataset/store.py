@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -50,9 +50,14 @@ _ATTRIBUTES = {
 }
 
 
+def only_writer(dataset: fo.Dataset, field: str) -> AbstractContextManager[None]:
+    """Hold a field for one computation; see `hold`."""
+    return hold(str(dataset._doc.id), field)
+
+
 @contextmanager
-def only_writer(dataset: fo.Dataset, field: str) -> Iterator[None]:
-    """Hold a field for one computation; the operating system lets go of it if the process is killed.
+def hold(dataset_id: str, field: str) -> Iterator[None]:
+    """Keep others from writing to a field; the operating system lets go of it if the process is killed.
 
     Raises:
         RunConflictError: if another computation on this machine is writing to the field.
@@ -60,7 +65,7 @@ def only_writer(dataset: fo.Dataset, field: str) -> Iterator[None]:
     folder = run_files.root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / f"{dataset._doc.id}-{field}.lock", timeout=0):
+        with FileLock(folder / f"{dataset_id}-{field}.lock", timeout=0):
             yield
     except Timeout as error:
         raise RunConflictError(
@@ -214,6 +219,7 @@ class HeatmapStore:
     def _make_folder(self) -> None:
         with on_disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            run_files.note_owner(self.dataset)
 
     def path(self, sample_id: str) -> Path:
         """Return the path of a sample's next PNG, in a place that no other file has."""

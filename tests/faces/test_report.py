@@ -96,5 +96,5 @@ def test_what_writes_files_or_deletes_says_so(fo):
 
     ours = [o for o in foo.list_operators(builtin=False) if o.plugin_name.endswith("/saliency")]
     high = {o.name for o in ours if str(getattr(o.config.risk_level, "value", o.config.risk_level)) == "high"}
-    deleting = {"manage_runs", "compute_saliency", "define_regions"}
+    deleting = {"manage_runs", "clean_up", "compute_saliency", "define_regions"}
     assert {"write_report", "export_for_retraining", "load_export"} | deleting <= high
