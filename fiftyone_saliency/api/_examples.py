@@ -19,6 +19,7 @@ from fiftyone_saliency.dataset.runs import SaliencyRun
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.dataset.store import read_map
 from fiftyone_saliency.methods._registry import get_method
+from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.runtime.examples import Examples, examples
 from fiftyone_saliency.runtime.loading import load_ahead
 from fiftyone_saliency.runtime.plan import chunks, sample_seed
@@ -72,15 +73,9 @@ def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subs
         ModelError: if the model is not the run's.
         FieldError: if no sample carries a map of the run.
     """
-    record = runs.load(fresh_dataset_of(samples), run)
-    request = record.request
     adapter = load_model(model)
-    if adapter.fingerprint != request.model:
-        raise ModelError(
-            f"Expected the model that computed run {record.key}, {record.model_name!r} with fingerprint "
-            f"{request.model}, but got {adapter.name!r} with {adapter.fingerprint}. Pass the same weights, classes, "
-            "layer and preprocessing."
-        )
+    record = load_run_of(samples, run, adapter)
+    request = record.request
     items = read_items(carrying(samples, record), request.gt_field, request.pred_field)
     if not items:
         raise FieldError(
@@ -93,6 +88,23 @@ def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subs
     explainer = Explainer(adapter, method, (spec,), request.seed, stored, request.output)
     drawn = sorted(items, key=lambda item: sample_seed(seed, item.id))[:count]
     return Subsample(record, samples, explainer, drawn)
+
+
+def load_run_of(samples: Any, run: str, model: ModelAdapter) -> SaliencyRun:
+    """Return the record of a run of this model.
+
+    Raises:
+        UnknownNameError: if there is no such run.
+        ModelError: if the model is not the run's.
+    """
+    record = runs.load(fresh_dataset_of(samples), run)
+    if model.fingerprint != record.request.model:
+        raise ModelError(
+            f"Expected the model that computed run {record.key}, {record.model_name!r} with fingerprint "
+            f"{record.request.model}, but got {model.name!r} with {model.fingerprint}. Pass the same weights, classes, "
+            "layer and preprocessing."
+        )
+    return record
 
 
 def carrying(samples: Any, run: SaliencyRun) -> Any:

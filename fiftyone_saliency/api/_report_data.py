@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fiftyone_saliency.core.comparison import correctness
@@ -36,8 +37,15 @@ def describe_source(samples: Any, field: str) -> dict[str, Any]:
         },
         "run": None if run is None else _describe_run(run),
         "trust": None if trust is None else trust.to_json(),
+        "faithfulness": None if run is None else run.faithfulness,
         "withheld": None if trust is None or trust.passed else " ".join(trust.reasons),
     }
+
+
+def kept_hidden(samples: Any, field: str, regions: str) -> list[Mapping[str, Any]]:
+    """Return what the field's run keeps of `hide_region` on these regions, as JSON values."""
+    run = _find_run(dataset_of(samples), field)
+    return [] if run is None else [one for one in run.hidden if one["regions"] == regions]
 
 
 def describe_reasons(found: Reasons) -> dict[str, Any]:

@@ -340,6 +340,8 @@ def _field_work(
         # The same key means the same pixels: what was found out about them holds.
         trust=None if earlier is None else earlier.trust,
         moved_to=moved_to,
+        faithfulness=None if earlier is None else earlier.faithfulness,
+        hidden=() if earlier is None else earlier.hidden,
     )
     return FieldWork(record, heatmaps)
 

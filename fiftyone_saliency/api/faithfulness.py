@@ -1,4 +1,4 @@
-"""Measure how faithful a run's maps are to its model."""
+"""Measure how faithful a run's maps are to its model, and keep it with the run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.faithfulness import MEASURES, Faithfulness, Measure, Measured
 from fiftyone_saliency.core.frames import to_input
+from fiftyone_saliency.dataset import runs
+from fiftyone_saliency.dataset.fields import dataset_of
 from fiftyone_saliency.runtime.faithfulness import PERTURBATIONS, RADIUS, ROAD_FRACTIONS, ROAD_NOISE, SQUARE, Prober
 from fiftyone_saliency.runtime.substrate import SUBSTRATES, Substrate
 
@@ -33,7 +35,7 @@ def faithfulness(
     num_workers: int | None = None,
     progress: Progress = True,
 ) -> Faithfulness:
-    """Measure on a drawn subsample whether the pixels that the maps point at matter to the model.
+    """Measure on a drawn subsample whether the pixels that the maps point at matter, and keep that with the run.
 
     The score is the probability of the class that a map explains (of a contrast, the first of its two). Each
     measure stands beside what a random map scores on the same image: maps that do not beat it explain nothing.
@@ -67,7 +69,8 @@ def faithfulness(
 
     Returns:
         For each measure its values, their mean with interval, that of random maps, and the paired difference. A sample
-        whose map is empty, or that can no longer be explained, is undefined and counted.
+        whose map is empty, or that can no longer be explained, is undefined and counted. `load_run` brings the
+        summaries back.
 
     Raises:
         UnknownNameError: if there is no such run, measure or substrate.
@@ -108,7 +111,10 @@ def faithfulness(
     nothing = dict.fromkeys(measures, (None, None))
     rows = {name: [found.get(i, nothing)[name] for i in ids] for name in measures}
     columns = {name: Measured(name, *map(list, zip(*row, strict=True))) for name, row in rows.items()}
-    return Faithfulness(drawn.run.key, ids, columns, _settings(measures, steps, substrate), drawn.failures)
+    faithful = Faithfulness(drawn.run.key, ids, columns, _settings(measures, steps, substrate), drawn.failures)
+    dataset = dataset_of(samples)
+    runs.save(dataset, replace(runs.load(dataset, drawn.run.key), faithfulness=faithful.to_json()))
+    return faithful
 
 
 def _settings(measures: Sequence[Measure], steps: int, substrate: Substrate) -> dict[str, Any]:

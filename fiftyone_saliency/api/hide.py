@@ -8,6 +8,7 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_saliency.api._examples import load_run_of
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._scenes import Scenes
 from fiftyone_saliency.api._workers import check_batch_size, count_workers
@@ -15,6 +16,7 @@ from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import FieldError
 from fiftyone_saliency.core.hiding import FILLS, Fill, Hidden, HiddenRegion
+from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.fields import check_name, require_field, require_samples
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.runtime.hiding import Hider
@@ -39,6 +41,7 @@ def hide_region(
     batch_size: int = 16,
     num_workers: int | None = None,
     store_field: str | None = None,
+    run: str | None = None,
     progress: Progress = True,
 ) -> HiddenRegion:
     """Hide a region in each image and see whether the model's answer changes, and by how much its logit falls.
@@ -66,6 +69,8 @@ def hide_region(
         num_workers: threads that read images; by default one per core, up to 8.
         store_field: field that takes each sample's result, as an embedded document with the attributes of `Hidden`;
             None stores nothing.
+        run: key or field of a run of this model, whose record keeps the summaries, where `load_run` finds them; None
+            keeps nothing.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:
@@ -75,7 +80,7 @@ def hide_region(
     Raises:
         UnknownNameError: if a field does not exist, or no sample has such a region.
         FieldError: if a field is of the wrong type, or there are no samples.
-        ModelError: if the model does not fit its classes or its preprocessing.
+        ModelError: if the model does not fit its classes or its preprocessing, or is not the run's.
 
     References:
         Zeiler, Fergus. Visualizing and Understanding Convolutional Networks. ECCV 2014, sec. 4.2 (occlusion).
@@ -95,6 +100,7 @@ def hide_region(
     if store_field is not None:
         _check_free(dataset, store_field)
     adapter = load_model(model)
+    record = None if run is None else load_run_of(samples, run, adapter)
     Predictor(adapter).probe()
     items = read_items(samples, gt_field, pred_field)
     height, width = adapter.probe_image().shape[2:]
@@ -108,13 +114,16 @@ def hide_region(
     rows = dict(row for result in results for row in result.results)
     if store_field is not None:
         _store(dataset, store_field, rows)
-    return HiddenRegion(
+    hidden = HiddenRegion(
         regions,
         region,
         fill,
         *(list(column) for column in zip(*((i.id, i.truth, i.predicted, rows.get(i.id)) for i in items), strict=True)),
         failures=[failure for result in results for failure in result.failures],
     )
+    if record is not None:
+        runs.save(dataset, runs.load(dataset, record.key).with_hidden(hidden.to_json()))
+    return hidden
 
 
 def _check_free(dataset: fo.Dataset, name: str) -> None:

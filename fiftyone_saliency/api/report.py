@@ -12,7 +12,7 @@ from typing import Any
 
 from fiftyone_saliency.api._progress import Progress
 from fiftyone_saliency.api._report_cells import describe_cells
-from fiftyone_saliency.api._report_data import describe_reasons, describe_source
+from fiftyone_saliency.api._report_data import describe_reasons, describe_source, kept_hidden
 from fiftyone_saliency.api._report_html import render
 from fiftyone_saliency.api._report_pictures import Album
 from fiftyone_saliency.api.compare import compare_runs
@@ -81,7 +81,8 @@ def report(
             and does not judge.
         compare_with: key or field of a later run on the same samples, such as of the model trained again; None
             leaves the comparison out.
-        hidden: what `hide_region` found on the same samples: whether the answers need the regions; empty leaves it out.
+        hidden: what `hide_region` found on the same samples: whether the answers need the regions; by default what
+            the run of these maps keeps of it.
         out: path of the page, ending in ``.html``; the JSON file lies beside it. A missing folder is made.
         gt_field: Classification field of the true labels.
         pred_field: Classification field of the predicted labels.
@@ -120,7 +121,8 @@ def report(
     settings |= {"pred_field": pred_field, "compare_with": compare_with, "pictures": pictures, "seed": seed}
     data = {"generator": GENERATOR} | describe_source(samples, field) | {"settings": settings}
     data |= describe_reasons(found)
-    data |= {"worst_cells": worst, "hidden": [one.to_json() for one in hidden]}
+    told = [one.to_json() for one in hidden] or kept_hidden(samples, field, regions)
+    data |= {"worst_cells": worst, "hidden": told}
     data["comparison"] = None if comparison is None else comparison.to_json()
     _write(paths, render(data, album), json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
     return Report(*paths, data)

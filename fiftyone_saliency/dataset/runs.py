@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from typing import Literal
+from typing import Any, Literal
 
 import fiftyone as fo
 from fiftyone import ViewField as F
@@ -43,6 +43,8 @@ class SaliencyRun:
         details: what was found rather than asked for: device, layer, and why the trunk ran in which precision.
         trust: the verdict of `check_trust` on the run's maps; None as long as they were not checked.
         moved_to: the field that holds the heatmaps, if it was renamed since they were asked for.
+        faithfulness: what `faithfulness` measured last of the run's maps, as JSON values; None if nothing yet.
+        hidden: what `hide_region` found with the run's model, as JSON values: the last result for each region and fill.
     """
 
     key: str
@@ -58,11 +60,34 @@ class SaliencyRun:
     details: Mapping[str, str] = dataclass_field(default_factory=dict)
     trust: Trust | None = None
     moved_to: str | None = None
+    faithfulness: Mapping[str, Any] | None = None
+    hidden: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def field(self) -> str:
         """The sample field that holds the heatmaps."""
         return self.moved_to or self.request.field
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        names = ("key", "field", "model_name", "folder", "status", "started", "finished")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "request": self.request.to_json(),
+            "counts": self.counts.to_json(),
+            "failures": [failure.to_json() for failure in self.failures],
+            "versions": dict(self.versions),
+            "details": dict(self.details),
+            "trust": self.trust and self.trust.to_json(),
+            "faithfulness": self.faithfulness,
+            "hidden": list(self.hidden),
+        }
+
+    def with_hidden(self, found: Mapping[str, Any]) -> SaliencyRun:
+        """Return the record with what hiding a region showed; it takes the place of the last result like it."""
+        names = ("regions", "region", "fill")
+        others = (one for one in self.hidden if any(one[name] != found[name] for name in names))
+        return replace(self, hidden=(*others, found))
 
     def __str__(self) -> str:
         c = self.counts
@@ -106,6 +131,8 @@ def save(dataset: fo.Dataset, run: SaliencyRun) -> None:
         versions=dict(run.versions),
         details=dict(run.details),
         trust=run.trust and run.trust.to_json(),
+        faithfulness=run.faithfulness,
+        hidden=list(run.hidden),
     )
     if dataset.has_run(run.key):
         dataset.update_run_config(run.key, config)
@@ -186,6 +213,8 @@ def load(dataset: fo.Dataset, key: str) -> SaliencyRun:
         # Records of earlier versions have none.
         trust=Trust.from_json(config.trust) if getattr(config, "trust", None) else None,
         moved_to=None if places[found] == request.field else places[found],
+        faithfulness=getattr(config, "faithfulness", None),
+        hidden=tuple(getattr(config, "hidden", None) or ()),
     )
 
 

@@ -131,6 +131,25 @@ def test_what_hiding_found_is_told_where_it_is_handed_in(dataset, model, out):
     assert f"{hidden.flips.mean * 100:.1f} %" in text
 
 
+def test_what_was_checked_of_a_run_is_told_from_its_record(dataset, model, out):
+    """Nobody should have to keep the results of an hour's work in a variable until the report is written."""
+    quiet = {"progress": False, "num_workers": 1}
+    hidden = fos.hide_region(dataset, model, "regions", "square", pred_field="after", run="saliency_after", **quiet)
+    faithful = fos.faithfulness(dataset, model, "saliency_after", count=2, **quiet)
+    run = fos.load_run(dataset, "saliency_after")
+    assert run.hidden == (hidden.to_json(),)
+    assert run.faithfulness == faithful.to_json()
+    fos.hide_region(dataset, model, "regions", "square", pred_field="after", run="saliency_after", **quiet)
+    assert len(fos.load_run(dataset, "saliency_after").hidden) == 1, "the last result takes the place of one like it"
+
+    report = fos.report(dataset, **AFTER, out=out)
+
+    assert report.data["hidden"] == [json.loads(json.dumps(hidden.to_json()))]
+    text = Page(report.html.read_text(encoding="utf-8")).text
+    assert "Hidden regions" in text
+    assert "deletion: " in text
+
+
 def test_verdicts_are_withheld_where_the_maps_failed_a_check(dataset, out):
     wrong = AFTER | {"right": ["background"], "out": out, "overwrite": True}
     unchecked = Page(fos.report(dataset, **wrong).html.read_text(encoding="utf-8")).text
