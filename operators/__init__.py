@@ -16,6 +16,7 @@ from .metrics import METRICS
 from .regions import DefineRegions
 from .report import WriteReport
 from .runs import ManageRuns
+from .stop import StopWork
 from .tag import TagCell
 from .trust import CheckTrust
 from .views import SaveCellViews
@@ -39,5 +40,6 @@ OPERATORS = (
     WriteReport,
     ManageRuns,
     CleanUp,
+    StopWork,
     *METRICS,
 )

@@ -10,11 +10,16 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.escaping import markdown
 
-from . import _forms
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class CleanUp(foo.Operator):
+class CleanUp(SaliencyOperator):
     """Show what is left over, and delete it where that is confirmed."""
+
+    title = "Clean up files"
+    about = "Files that anything points at stay"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -29,31 +34,17 @@ class CleanUp(foo.Operator):
             view_target=False,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form: what would be deleted stands in it."""
-        inputs = types.Object()
-        inputs.bool(
-            "everywhere",
-            label="All datasets",
-            description="Those that were deleted included; off: this dataset only",
-            default=False,
-            view=types.SwitchView(),
-        )
-        found = fos.clean_up(_scope(ctx), dry_run=True)
-        inputs.md("\n".join(f"- {markdown(line.strip())}" for line in str(found).splitlines()), name="found")
+    def ask(self, form: Form) -> None:
+        """Add the entries; what would be deleted stands among them."""
+        what = "Those that were deleted included; off: this dataset only"
+        everywhere = form.switch("everywhere", "All datasets", what)
+        found = fos.clean_up(None if everywhere else form.ctx.dataset, dry_run=True)
+        form.markdown("found", "\n".join(f"- {markdown(line.strip())}" for line in str(found).splitlines()))
         if found.orphans:
-            inputs.bool("delete", label="Delete these files for good", default=False, view=types.SwitchView())
-        return _forms.form(inputs, "Clean up files", "Files that anything points at stay")
+            form.switch("delete", "Delete these files for good")
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Look, and delete if that was confirmed."""
-        found = fos.clean_up(_scope(ctx), dry_run=ctx.params.get("delete") is not True)
-        return {"done": str(found), **found.to_json()}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Say what was done."""
-        return _forms.answer("Clean up files", done="Result")
-
-
-def _scope(ctx: Any) -> Any:
-    return None if ctx.params.get("everywhere") is True else ctx.dataset
+        scope = None if form["everywhere"] else ctx.dataset
+        found = fos.clean_up(scope, dry_run=not form.values.get("delete", False))
+        return Answer(str(found), found.to_json(), then=None)

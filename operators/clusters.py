@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fiftyone.operators as foo
@@ -10,11 +9,18 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class ClusterMaps(foo.Operator):
+class ClusterMaps(SaliencyOperator):
     """Find the kinds of maps among samples and number them."""
+
+    title = "Cluster saliency maps"
+    about = "Samples whose evidence lies alike come together"
+    running = "Clustering saliency maps"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -26,29 +32,22 @@ class ClusterMaps(foo.Operator):
             icon="bubble_chart",
             dynamic=True,
             execute_as_generator=True,
-            allow_immediate_execution=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_heatmaps(inputs, ctx)
-        inputs.int("max_clusters", label="At most so many clusters", default=8, min=1, max=32, required=True)
-        inputs.bool("save", label="Save each cluster as a view", default=False, view=types.SwitchView())
-        return _forms.form(inputs, "Cluster saliency maps", "Samples whose evidence lies alike come together")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        _entries.choose_heatmaps(form)
+        form.number("max_clusters", "At most so many clusters", default=8, low=1, high=32, whole=True)
+        form.switch("save", "Save each cluster as a view")
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Cluster, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            found = fos.cluster_maps(
-                ctx.target_view(), ctx.params["field"], max_clusters=ctx.params["max_clusters"], progress=progress
-            )
-            path = fos.store_clusters(found)
-            saved = [fos.save_cluster_view(cluster) for cluster in found.clusters] if ctx.params.get("save") else []
-            return f"{found.reason} Their numbers are in {path}." + (f" Saved {len(saved)} views." if saved else "")
-
-        yield from _forms.with_progress(ctx, "Clustering saliency maps", verb)
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Cluster."""
+        found = fos.cluster_maps(ctx.target_view(), form["field"], max_clusters=form["max_clusters"], progress=progress)
+        path = fos.store_clusters(found)
+        views = [fos.save_cluster_view(cluster) for cluster in found.clusters] if form["save"] else []
+        saved = f" Saved {len(views)} views." if views else ""
+        text = f"{found}\nTheir numbers are in {path}.{saved}"
+        return Answer(text, found.to_json() | {"path": path, "views": views})

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import comparable_runs
+from fiftyone_saliency.api.compare import comparable_runs, next_run
 from fiftyone_saliency.api.regions import region_names
 
-from . import _forms
-
-_LINES = {
-    "verdict": "Verdict",
-    "reason": "Reason",
-    "accuracy": "Accuracy",
-    "outcomes": "Samples",
-    "shares": "Evidence, before → after",
-    "noise": "Noise",
-}
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class CompareRuns(foo.Operator):
+class CompareRuns(SaliencyOperator):
     """Compare two runs on the same samples and say whether it is fixed."""
+
+    title = "Compare two runs"
+    about = "Best on samples where the suspected cue does not help"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -40,58 +36,46 @@ class CompareRuns(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _choose_runs(inputs, ctx)
-        _choose_regions(inputs, ctx)
-        labels = _forms.label_fields(ctx, fo.Classification)
-        _forms.choose(inputs, "gt_field", labels, "Ground truth", default="ground_truth")
-        inputs.str(
-            "outcome_field",
-            label="Store the outcomes in field",
-            description="A text field to filter by: fixed, broken, still right, still wrong; empty stores nothing",
-        )
-        about = "Best on samples where the suspected cue does not help"
-        return _forms.form(inputs, "Compare two runs", about)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        samples = form.ctx.target_view()
+        _choose_runs(form)
+        _choose_regions(form, samples)
+        _entries.choose_truth(form)
+        what = "A text field to filter by: fixed, broken, still right, still wrong; empty stores nothing"
+        form.name("outcome_field", "Store the outcomes in field", what, required=False)
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Compare, and store the outcomes where a field was named."""
-        params = ctx.params
-        comparison = fos.compare_runs(ctx.target_view(), **arguments(params))
-        if params.get("outcome_field"):
-            comparison.store_outcomes(params["outcome_field"])
-            ctx.ops.reload_dataset()
-        return answer(comparison)
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the verdict and the numbers."""
-        return _forms.answer("Before and after", **_LINES)
-
-
-def arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """Turn the form's entries into arguments of the SDK's verb."""
-    regions = params.get("regions") or None
-    # What was said of regions goes with them: a form keeps the entries that it no longer shows.
-    sides = {side: (params.get(side) or []) if regions else [] for side in ("should_fall", "should_rise")}
-    return {name: params[name] for name in ("before", "after", "gt_field")} | {"regions": regions} | sides
+        comparison = fos.compare_runs(
+            ctx.target_view(),
+            form["before"],
+            form["after"],
+            regions=form["regions"],
+            should_fall=form.values.get("should_fall", []),
+            should_rise=form.values.get("should_rise", []),
+            gt_field=form["gt_field"],
+        )
+        if form["outcome_field"]:
+            comparison.store_outcomes(form["outcome_field"])
+        return Answer(told(comparison), comparison.to_json())
 
 
-def answer(comparison: Any) -> dict[str, str]:
-    """Return the verdict and its numbers as lines of text."""
+def told(comparison: Any) -> str:
+    """Return the verdict and its numbers, one thing a line."""
     verdict = comparison.verdict
     reason, accuracy = verdict.reason, verdict.accuracy
     shares = {} if comparison.shares is None else comparison.shares.overall
-    lines = [f"{name} {percent(change.before)} → {percent(change.after)}" for name, change in shares.items()]
-    return {
-        "verdict": f"withheld: {verdict.withheld}" if verdict.withheld else verdict.word or "undecided",
-        "reason": "not judged" if reason is None else f"{reason.word or 'undecided'}: {reason.why}",
-        "accuracy": f"{accuracy.word or 'undecided'}: {accuracy.why}",
-        "outcomes": _outcomes(comparison),
-        "shares": ", ".join(lines) or "not measured",
-        "noise": str(comparison.noise),
+    moved = [f"{name} {percent(change.before)} → {percent(change.after)}" for name, change in shares.items()]
+    lines = {
+        "Verdict": f"withheld: {verdict.withheld}" if verdict.withheld else verdict.word or "undecided",
+        "Reason": "not judged" if reason is None else f"{reason.word or 'undecided'}: {reason.why}",
+        "Accuracy": f"{accuracy.word or 'undecided'}: {accuracy.why}",
+        "Samples": _outcomes(comparison),
+        "Evidence, before → after": ", ".join(moved) or "not measured",
+        "Noise": str(comparison.noise),
     }
+    return "\n".join(f"{name}: {line}" for name, line in lines.items())
 
 
 def _outcomes(comparison: Any) -> str:
@@ -105,23 +89,25 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _choose_runs(inputs: Any, ctx: Any) -> None:
-    runs = [run.field for run in comparable_runs(ctx.dataset)]
-    _forms.choose(inputs, "before", runs, "Run before")
-    after = _forms.choose(inputs, "after", runs, "Run after", default=runs[-1] if runs else None)
+def _choose_runs(form: Form) -> None:
+    runs = [run.field for run in comparable_runs(form.ctx.dataset)]
+    before = form.choice("before", runs, "Run before")
+    after = form.choice("after", runs, "Run after", "By default the next one", default=next_run(runs, before))
     if len(runs) < 2:
-        _forms.refuse(after, "It takes two runs that explain stored predictions; “Saliency: compute maps” makes them.")
-    elif (ctx.params.get("before") or runs[0]) == (ctx.params.get("after") or runs[-1]):
-        _forms.refuse(after, "Choose another run than the one before")
+        why = "It takes two runs that explain stored predictions; “Saliency: compute maps” makes them."
+        form.refuse("after", why)
+    elif before == after:
+        form.refuse("after", "Choose another run than the one before")
 
 
-def _choose_regions(inputs: Any, ctx: Any) -> None:
+def _choose_regions(form: Form, samples: Any) -> None:
     about = "Labels or regions of your own; without them, accuracy is compared alone"
-    regions = _forms.choose_regions(inputs, ctx, about, required=False)
+    regions = _entries.choose_regions(form, about, required=False)
     if regions is None:
         return
-    names = region_names(ctx.target_view(), regions)
-    for side, label in (("should_fall", "Share should fall"), ("should_rise", "Share should rise")):
-        entry = _forms.choose_several(inputs, side, names, label)
-        if set(ctx.params.get("should_fall") or []) & set(ctx.params.get("should_rise") or []):
-            _forms.refuse(entry, "A region can fall or rise, not both")
+    names = region_names(samples, regions)
+    fall = form.several("should_fall", names, "Share should fall")
+    rise = form.several("should_rise", names, "Share should rise")
+    if set(fall) & set(rise):
+        for side in ("should_fall", "should_rise"):
+            form.refuse(side, "A region can fall or rise, not both")

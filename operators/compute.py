@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import fiftyone as fo
@@ -11,8 +11,12 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
+from fiftyone_saliency.core.errors import ArgumentError
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 _TARGETS = {
     "predicted": "The predicted class: what speaks for the answer",
@@ -25,8 +29,12 @@ _TARGETS = {
 _ALL = {"": "predicted", "_truth": "ground_truth", "_contrast": "contrast"}
 
 
-class ComputeSaliency(foo.Operator):
+class ComputeSaliency(SaliencyOperator):
     """Compute a saliency map per sample and store it as a heatmap."""
+
+    title = "Compute saliency maps"
+    about = "An interrupted run goes on where it stopped"
+    running = "Computing saliency maps"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -42,97 +50,94 @@ class ComputeSaliency(foo.Operator):
             risk_level=types.RiskLevel.HIGH,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_model(inputs)
-        _choose_method(inputs, ctx)
-        _choose_target(inputs, ctx)
-        _choose_field(inputs, ctx)
-        batch = inputs.int("batch_size", label="Batch size", default=16, min=1, max=1024, required=True)
-        if not 1 <= (ctx.params.get("batch_size") or 16) <= 1024:
-            _forms.refuse(batch, "1 to 1,024")
-        return _forms.form(inputs, "Compute saliency maps", "An interrupted run goes on where it stopped")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        _entries.choose_model(form)
+        _choose_method(form)
+        _choose_target(form)
+        _choose_field(form)
+        form.number("batch_size", "Batch size", default=16, low=1, high=1024, whole=True)
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Compute, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            runs = fos.compute_saliency_targets(ctx.target_view(), progress=progress, **arguments(ctx.params))
-            fos.show_heatmaps(ctx.dataset, fields=list(runs), labels=_forms.label_fields(ctx, fo.Classification))
-            return "; ".join(str(run) for run in runs.values())
-
-        yield from _forms.with_progress(ctx, "Computing saliency maps", verb)
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Compute."""
+        runs = fos.compute_saliency_targets(ctx.target_view(), progress=progress, **arguments(form.values))
+        fos.show_heatmaps(ctx.dataset, fields=list(runs), labels=_entries.label_fields(ctx, fo.Classification))
+        text = "\n".join(str(run) for run in runs.values())
+        return Answer(text, {"runs": {field: run.to_json() for field, run in runs.items()}})
 
 
-def arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """Turn the form's entries into arguments of the SDK's verb."""
-    prefix = f"{params['method']}__"
+def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the form's values into arguments of the SDK's verb."""
+    prefix = f"{values['method']}__"
+    given = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
     return {
         # A form names a registered model: never a file, an architecture or a hub.
-        "model": load_registered(params["model"]),
-        "targets": targets(params),
-        "method": params["method"],
-        "parameters": {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix) and v is not None},
-        "gt_field": params.get("gt_field"),
-        "pred_field": params.get("pred_field"),
-        "batch_size": params.get("batch_size") or 16,
-        "overwrite": bool(params.get("overwrite")),
+        "model": load_registered(values["model"]),
+        "targets": _targets(values),
+        "method": values["method"],
+        "parameters": {name: value for name, value in given.items() if value is not None},
+        "gt_field": values["gt_field"],
+        "pred_field": values["pred_field"],
+        "batch_size": values["batch_size"],
+        "overwrite": values.get("overwrite", False),
     }
 
 
-def targets(params: dict[str, Any]) -> dict[str, Any]:
+def _targets(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what to explain, by the field that takes the maps."""
-    field, target = params.get("field") or "saliency", params.get("target")
+    field, target = values["field"] or "saliency", values["target"]
     if target == "all":
         return {f"{field}{suffix}": one for suffix, one in _ALL.items()}
-    return {field: params.get("target_class") if target == "class" else target}
+    return {field: values["target_class"] if target == "class" else target}
 
 
-def _choose_method(inputs: Any, ctx: Any) -> None:
+def _choose_method(form: Form) -> None:
     methods = {name: info for name, info in fos.list_methods().items() if not info.hidden}
-    choices = types.Dropdown()
-    for name, info in methods.items():
-        doubt = "" if info.evidence else " To look at only: it fails the randomisation check, or knows no class."
-        choices.add_choice(name, label=info.title, description=info.summary + doubt)
-    inputs.enum("method", list(methods), label="Method", default="grad_cam", required=True, view=choices)
-    chosen = ctx.params.get("method") or "grad_cam"
-    if chosen not in methods:
+    doubt = " To look at only: it fails the randomisation check, or knows no class."
+    titles = {name: f"{info.title}: {info.summary}{'' if info.evidence else doubt}" for name, info in methods.items()}
+    method = form.choice("method", list(methods), "Method", default="grad_cam", titles=titles)
+    if method is None:
         return
-    for name, (kind, default) in methods[chosen].parameters.items():
-        add = {int: inputs.int, float: inputs.float, bool: inputs.bool}.get(kind, inputs.str)
-        limits = dict(zip(("min", "max"), methods[chosen].bounds.get(name, ()), strict=False))
-        add(f"{chosen}__{name}", label=name.replace("_", " ").capitalize(), default=default, **limits)
+    info = methods[method]
+    for name, (kind, default) in info.parameters.items():
+        entry, label = f"{method}__{name}", name.replace("_", " ").capitalize()
+        if kind is bool:
+            form.switch(entry, label, default=default)
+        elif kind in (int, float):
+            low, high = info.bounds.get(name, (None, None))
+            form.number(entry, label, default=default, low=low, high=high, whole=kind is int, required=False)
+        else:
+            form.name(entry, label, default=default, required=False)
+    form.check("method", lambda: _build(info, method, form))
 
 
-def _choose_target(inputs: Any, ctx: Any) -> None:
-    choices = types.Dropdown()
-    for name, description in _TARGETS.items():
-        title, _, what = description.partition(": ")
-        choices.add_choice(name, label=title, description=what)
-    inputs.enum("target", list(_TARGETS), label="Explain", default="predicted", required=True, view=choices)
-    gt_field, pred_field = _forms.choose_labels(inputs, ctx)
-    if ctx.params.get("target") == "class":
-        known = {c for f in (gt_field, pred_field) if f for c in ctx.dataset.distinct(f"{f}.label")}
-        _forms.choose(inputs, "target_class", sorted(known), "Class")
+def _build(info: Any, method: str, form: Form) -> None:
+    """Make the method once, so that a parameter that makes no sense is said in the form."""
+    values = {name: form[f"{method}__{name}"] for name in info.parameters}
+    try:
+        info.cls(**{name: value for name, value in values.items() if value is not None})
+    except TypeError as error:
+        raise ArgumentError(f"Expected parameters that fit {method}, but got {values}: {error}.") from error
 
 
-def _choose_field(inputs: Any, ctx: Any) -> None:
-    schema = ctx.dataset.get_field_schema() if ctx.dataset is not None else {}
-    names = list(targets(ctx.params))
-    taken = [name for name in names if name in schema]
-    prop = inputs.str(
-        "field", label="Heatmap field", description="The field that takes the maps", default="saliency", required=True
-    )
-    if not names[0].isidentifier() or names[0].startswith("_"):
-        _forms.refuse(prop, "A field name like saliency: letters, digits and _")
-    elif not set(taken) <= set(_forms.label_fields(ctx, fo.Heatmap)):
-        _forms.refuse(prop, f"The dataset has {' and '.join(taken)} already, and it holds something else")
+def _choose_target(form: Form) -> None:
+    target = form.choice("target", list(_TARGETS), "Explain", titles=_TARGETS)
+    gt_field, pred_field = _entries.choose_labels(form)
+    if target == "class":
+        fields = [field for field in (gt_field, pred_field) if field]
+        known = {label for field in fields for label in form.ctx.dataset.distinct(f"{field}.label")}
+        form.choice("target_class", sorted(known), "Class")
+
+
+def _choose_field(form: Form) -> None:
+    schema = form.ctx.dataset.get_field_schema()
+    field = form.name("field", "Heatmap field", "The field that takes the maps", default="saliency")
+    taken = [name for name in _targets(form.values) if name in schema]
+    if field is not None and (not field.isidentifier() or field.startswith("_")):
+        form.refuse("field", "A field name like saliency: letters, digits and _")
+    elif not set(taken) <= set(_entries.label_fields(form.ctx, fo.Heatmap)):
+        form.refuse("field", f"The dataset has {' and '.join(taken)} already, and it holds something else")
     elif taken:
-        inputs.bool(
-            "overwrite",
-            label="Replace what the field holds",
-            description="Off: the same settings go on with the field's run, other settings are refused",
-            default=False,
-        )
+        what = "Off: the same settings go on with the field's run, other settings are refused"
+        form.switch("overwrite", "Replace what the field holds", what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import fiftyone.operators as foo
@@ -10,19 +11,24 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.core.errors import SaliencyError
-from fiftyone_saliency.core.escaping import code_block
 from fiftyone_saliency.dataset.region_labels import mask_names
 from fiftyone_saliency.dataset.region_specs import find_regions
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 _NO_POOL = "(none: only say what is missing)"
 _VIEW, _TAG = "saved view: ", "tag: "
 _UNDO = "Run this form again on the same pool, with “Remove the tag instead”."
 
 
-class PlanEnrichment(foo.Operator):
+class PlanEnrichment(SaliencyOperator):
     """Say what the data lacks, and tag what would fill it."""
+
+    title = "Plan enrichment"
+    about = "Pictures that balance the wrong reasons of each class"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -37,93 +43,64 @@ class PlanEnrichment(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_heatmaps(inputs, ctx)
-        _choose_regions(inputs, ctx)
-        _forms.choose_labels(inputs, ctx)
-        pools = [f"{_VIEW}{name}" for name in ctx.dataset.list_saved_views()] if ctx.dataset else []
-        pools += [f"{_TAG}{name}" for name in ctx.dataset.distinct("tags")] if ctx.dataset else []
-        _forms.choose(inputs, "pool", [_NO_POOL, *pools], "Pool", "Unlabelled or held-out samples to choose from")
-        if ctx.params.get("pool", _NO_POOL) != _NO_POOL:
-            _choose_from_pool(inputs, ctx)
-        return _forms.form(inputs, "Plan enrichment", "Pictures that balance the wrong reasons of each class")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        dataset = form.ctx.dataset
+        _entries.choose_heatmaps(form)
+        regions = _entries.choose_regions(form)
+        if regions is not None:
+            names, free, problem = _names(dataset, regions)
+            form.several("right", names, "Right regions", "Where the evidence should lie", required=True, free=free)
+            if problem:
+                form.refuse("right", problem)
+        _entries.choose_labels(form)
+        pools = [f"{_VIEW}{name}" for name in dataset.list_saved_views()]
+        pools += [f"{_TAG}{name}" for name in dataset.distinct("tags")]
+        what = "Unlabelled or held-out samples to choose from"
+        if form.choice("pool", [_NO_POOL, *pools], "Pool", what) != _NO_POOL:
+            _choose_from_pool(form)
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Plan, and tag what was asked for."""
-        params, pool = ctx.params, _pool(ctx.dataset, ctx.params["pool"])
-        tag = (params.get("tag") or "").strip()
-        if pool is not None and params.get("remove"):
-            answer = {"tagged": f"{fos.untag_cell(pool, tag)} samples lost the tag {tag!r}"}
-        else:
-            plan = fos.plan_enrichment(ctx.target_view(), pool=pool, **arguments(params))
-            answer = {"plan": code_block(plan)}
-            if pool is not None and params.get("apply"):
-                answer |= {"tagged": f"{plan.apply(tag)} samples got the tag {tag!r}", "undo": _UNDO}
-        ctx.ops.reload_dataset()
-        return answer
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the plan, and what was done."""
-        outputs = types.Object()
-        if "plan" in ctx.results:
-            outputs.str("plan", view=types.MarkdownView())
-        for name, label in {"tagged": "Tags", "undo": "To undo"}.items():
-            if name in ctx.results:
-                outputs.str(name, label=label)
-        return types.Property(outputs, view=types.View(label="Enrichment plan"))
+        pool = _pool(ctx.dataset, form["pool"])
+        if pool is not None and form["remove"]:
+            tag, count = form["tag"], fos.untag_cell(pool, form["tag"])
+            return Answer(f"{count} samples lost the tag {tag!r}", {"untagged": count, "tag": tag})
+        plan = fos.plan_enrichment(ctx.target_view(), pool=pool, **arguments(form.values))
+        if pool is None or not form["apply"]:
+            return Answer(str(plan), plan.to_json())
+        tag, count = form["tag"], plan.apply(form["tag"])
+        text = f"{plan}\n{count} samples got the tag {tag!r}\nTo undo: {_UNDO}"
+        return Answer(text, plan.to_json() | {"tagged": count, "tag": tag})
 
 
-def arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """Turn the form's entries into arguments of the SDK's verb."""
-    names = ("field", "regions", "right", "gt_field", "pred_field")
-    found: dict[str, Any] = {name: params[name] for name in names}
-    if params["pool"] != _NO_POOL:
+def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the form's values into arguments of the SDK's verb."""
+    chosen = {name: values[name] for name in ("field", "regions", "right", "gt_field", "pred_field")}
+    if values["pool"] != _NO_POOL:
         # A form names a registered model: never a file, an architecture or a hub.
-        found |= {"model": load_registered(params["model"]), "count": params.get("count")}
-    return found
+        chosen |= {"model": load_registered(values["model"]), "count": values["count"]}
+    return chosen
 
 
-def _choose_regions(inputs: Any, ctx: Any) -> None:
-    regions = _forms.choose_regions(inputs, ctx)
-    if regions is None:
-        return
-    names, free, problem = _names(ctx, regions)
-    right = inputs.list(
-        "right",
-        types.String(),
-        label="Right regions",
-        description="Where the evidence should lie",
-        required=True,
-        view=types.AutocompleteView(
-            choices=[types.Choice(name, label=name) for name in names], allow_user_input=free, allow_duplicates=False
-        ),
-    )
-    if problem or not (free or set(ctx.params.get("right") or []) <= set(names)):
-        _forms.refuse(right, problem or f"Choose among {', '.join(names)}")
-
-
-def _names(ctx: Any, regions: str) -> tuple[list[str], bool, str]:
+def _names(dataset: Any, regions: str) -> tuple[list[str], bool, str]:
     """Return names of regions, whether there may be others, as in masks whose values have no name, and a problem."""
     try:
-        known = find_regions(ctx.dataset, regions).names
+        known = find_regions(dataset, regions).names
     except SaliencyError as error:
         return [], False, str(error)
-    return (list(mask_names(ctx.dataset, regions).values()), True, "") if known is None else (known, False, "")
+    return (list(mask_names(dataset, regions).values()), True, "") if known is None else (known, False, "")
 
 
-def _choose_from_pool(inputs: Any, ctx: Any) -> None:
-    _forms.choose_model(inputs)
-    count = inputs.int("count", label="At most", description="Samples to propose; empty for all that are needed")
-    if (ctx.params.get("count") or 1) < 1:
-        _forms.refuse(count, "At least 1")
-    inputs.bool("apply", label="Tag the proposed samples", default=False, view=types.SwitchView())
-    inputs.bool("remove", label="Remove the tag instead", default=False, view=types.SwitchView())
-    tag = inputs.str("tag", label="Tag", default="enrich", required=True)
-    if not (ctx.params.get("tag", "enrich") or "").strip():
-        _forms.refuse(tag, "A tag is a non-empty text")
+def _choose_from_pool(form: Form) -> None:
+    run = next((run for run in fos.list_runs(form.ctx.dataset) if run.field == form["field"]), None)
+    _entries.choose_model(form, run)
+    what = "Samples to propose; empty for all that are needed"
+    form.number("count", "At most", what, low=1, whole=True, required=False)
+    form.switch("apply", "Tag the proposed samples")
+    form.switch("remove", "Remove the tag instead")
+    _entries.choose_tag(form)
 
 
 def _pool(dataset: Any, name: str) -> Any:

@@ -9,11 +9,17 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class EvaluatePredictions(foo.Operator):
+class EvaluatePredictions(SaliencyOperator):
     """Compare predictions with the ground truth under an evaluation key."""
+
+    title = "Evaluate predictions"
+    about = "Truth against prediction, sample by sample"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -28,33 +34,23 @@ class EvaluatePredictions(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_labels(inputs, ctx)
-        key = inputs.str(
-            "eval_key", label="Evaluation key", description="A name for this evaluation", default="eval", required=True
-        )
-        taken = ctx.dataset is not None and ctx.dataset.has_evaluation(ctx.params.get("eval_key") or "eval")
-        if taken:
-            inputs.bool("overwrite", label="Replace the evaluation of that name", default=False)
-        if taken and not ctx.params.get("overwrite"):
-            _forms.refuse(key, "The key is taken: choose another or allow replacing it")
-        return _forms.form(inputs, "Evaluate predictions", "Truth against prediction, sample by sample")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        _entries.choose_labels(form)
+        key = form.name("eval_key", "Evaluation key", "A name for this evaluation", default="eval")
+        taken = key is not None and form.ctx.dataset.has_evaluation(key)
+        if taken and not form.switch("overwrite", "Replace the evaluation of that name"):
+            form.refuse("eval_key", "The key is taken: choose another or allow replacing it")
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
-        """Evaluate, and answer with the accuracy."""
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Evaluate."""
         results = fos.evaluate(
             ctx.target_view(),
-            ctx.params["pred_field"],
-            gt_field=ctx.params["gt_field"],
-            eval_key=ctx.params["eval_key"],
-            overwrite=bool(ctx.params.get("overwrite")),
+            form["pred_field"],
+            gt_field=form["gt_field"],
+            eval_key=form["eval_key"],
+            overwrite=form.values.get("overwrite", False),
         )
-        ctx.ops.reload_dataset()
-        return {"key": ctx.params["eval_key"], "accuracy": f"{results.metrics()['accuracy']:.3f}"}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the accuracy."""
-        return _forms.answer("Evaluated", key="Evaluation key", accuracy="Accuracy")
+        metrics = {name: float(value) for name, value in results.metrics().items()}
+        text = f"Evaluated as {form['eval_key']!r}: accuracy {metrics['accuracy']:.3f}"
+        return Answer(text, {"eval_key": form["eval_key"], **metrics})

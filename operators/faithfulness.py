@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fiftyone.operators as foo
@@ -10,15 +9,22 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
-from fiftyone_saliency.core.faithfulness import MEASURES, Faithfulness, Measure
+from fiftyone_saliency.core.faithfulness import MEASURES, Faithfulness
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
-_USUAL: tuple[Measure, ...] = ("deletion", "insertion")
+_USUAL = ("deletion", "insertion")
 
 
-class MeasureFaithfulness(foo.Operator):
+class MeasureFaithfulness(SaliencyOperator):
     """Take away what the maps point at, and watch the model's score, beside random maps."""
+
+    title = "Measure faithfulness"
+    about = "Maps that do not beat random ones explain nothing"
+    running = "Measuring faithfulness"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -34,35 +40,29 @@ class MeasureFaithfulness(foo.Operator):
             risk_level=types.RiskLevel.LOW,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_model(inputs)
-        _forms.choose_run(inputs, ctx)
-        _forms.choose_several(inputs, "measures", MEASURES, "Measures", f"Empty: {', '.join(_USUAL)}")
-        inputs.int("count", label="Samples", description="Drawn at random", default=64, min=1, required=True)
-        return _forms.form(inputs, "Measure faithfulness", "Maps that do not beat random ones explain nothing")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        run = _entries.choose_run(form)
+        _entries.choose_model(form, run)
+        form.several("measures", MEASURES, "Measures", f"Empty: {', '.join(_USUAL)}")
+        form.number("count", "Samples", "Drawn at random", default=64, low=1, whole=True)
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Measure, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            params = ctx.params
-            # A form names a registered model: never a file, an architecture or a hub.
-            model, measures = load_registered(params["model"]), params.get("measures") or _USUAL
-            count = params.get("count") or 64
-            return _told(
-                fos.faithfulness(
-                    ctx.target_view(), model, params["run"], measures=measures, count=count, progress=progress
-                )
-            )
-
-        yield from _forms.with_progress(ctx, "Measuring faithfulness", verb)
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Measure."""
+        # A form names a registered model: never a file, an architecture or a hub.
+        found = fos.faithfulness(
+            ctx.target_view(),
+            load_registered(form["model"]),
+            form["run"],
+            measures=form["measures"] or _USUAL,
+            count=form["count"],
+            progress=progress,
+        )
+        return Answer(_told(found), found.to_json() | {"model": form["model"]})
 
 
 def _told(found: Faithfulness) -> str:
     """Return one sentence per measure."""
     verdicts = {True: ", better than random", False: ", no better than random", None: ""}
-    parts = [f"{name} {one.summary}{verdicts[one.beats_random]}" for name, one in found.measures.items()]
-    return "; ".join(parts)
+    return "\n".join(f"{name} {one.summary}{verdicts[one.beats_random]}" for name, one in found.measures.items())

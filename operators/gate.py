@@ -11,7 +11,10 @@ import fiftyone_saliency as fos
 from fiftyone_saliency.api.regions import region_names
 from fiftyone_saliency.core.escaping import markdown
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 # Side of a limit: the SDK's argument, what the list of regions says, what the number says, and where it begins.
 _SIDES = (
@@ -20,8 +23,11 @@ _SIDES = (
 )
 
 
-class CheckGate(foo.Operator):
+class CheckGate(SaliencyOperator):
     """Hold accuracy and reasons to limits, and say which are kept."""
+
+    title = "Hold the reasons to limits"
+    about = "Kept where the whole 95 % interval keeps a limit"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -36,60 +42,44 @@ class CheckGate(foo.Operator):
             risk_level=types.RiskLevel.LOW,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        samples = ctx.target_view()
-        _forms.choose_heatmaps(inputs, ctx)
-        _forms.choose_labels(inputs, ctx)
-        regions = _forms.choose_regions(inputs, ctx)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        samples = form.ctx.target_view()
+        _entries.choose_heatmaps(form)
+        _entries.choose_labels(form)
+        regions = _entries.choose_regions(form)
         names = [] if regions is None else region_names(samples, regions)
         for side, label, each, start in _SIDES:
-            _forms.choose_several(inputs, side, names, label)
-            for i, name in enumerate(names):
-                if name in (ctx.params.get(side) or []):
-                    inputs.float(
-                        f"{side}__{i}", label=each.format(markdown(name)), default=start, min=0, max=1, required=True
-                    )
-        inputs.float("min_accuracy", label="Least accuracy", description="Empty: no limit", min=0, max=1)
-        inputs.bool("by_class", label="Hold each class to them, too", default=False, view=types.SwitchView())
-        trust = inputs.bool(
-            "require_trust", label="Only maps that passed “check trust”", default=True, view=types.SwitchView()
-        )
-        if names and not _limits(ctx.params, names):
-            _forms.refuse(trust, "Choose at least one limit above")
-        return _forms.form(inputs, "Hold the reasons to limits", "Kept where the whole 95 % interval keeps a limit")
+            chosen = form.several(side, names, label)
+            for number, name in enumerate(names):
+                if name in chosen:
+                    form.number(f"{side}__{number}", each.format(markdown(name)), default=start, low=0, high=1)
+        form.number("min_accuracy", "Least accuracy", "Empty: no limit", low=0, high=1, required=False)
+        form.switch("by_class", "Hold each class to them, too")
+        form.switch("require_trust", "Only maps that passed “check trust”", default=True)
+        if names and not _limits(form, names):
+            form.refuse("require_trust", "Choose at least one limit above")
 
-    def execute(self, ctx: Any) -> dict[str, str]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Measure and judge."""
-        params, samples = ctx.params, ctx.target_view()
+        samples = ctx.target_view()
         verdict = fos.gate(
             samples,
-            params["field"],
-            regions=params["regions"],
-            by="class" if params.get("by_class") else "overall",
-            require_trust=bool(params.get("require_trust")),
-            gt_field=params["gt_field"],
-            pred_field=params["pred_field"],
-            **_limits(params, region_names(samples, params["regions"])),
+            form["field"],
+            regions=form["regions"],
+            by="class" if form["by_class"] else "overall",
+            require_trust=form["require_trust"],
+            gt_field=form["gt_field"],
+            pred_field=form["pred_field"],
+            **_limits(form, region_names(samples, form["regions"])),
         )
-        lines = [f"- {'✓' if check.passed else '✗'} {check.text}" for check in verdict.checks]
-        return {"verdict": "passed" if verdict.passed else "failed", "checks": "\n".join(lines)}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the verdict and each limit."""
-        outputs = types.Object()
-        outputs.str("verdict", label="Verdict")
-        outputs.str("checks", label="Limits", view=types.MarkdownView())
-        return types.Property(outputs, view=types.View(label="Limits"))
+        return Answer(str(verdict), verdict.to_json(), then=None)
 
 
-def _limits(params: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _limits(form: Form, names: list[str]) -> dict[str, Any]:
     """Turn the form's entries into the limits of the SDK's verb."""
-    found: dict[str, Any] = {}
-    for side, _, _, start in _SIDES:
-        chosen = params.get(side) or []
-        found[side] = {name: params.get(f"{side}__{i}", start) for i, name in enumerate(names) if name in chosen}
-    return {name: limits for name, limits in found.items() if limits} | (
-        {} if params.get("min_accuracy") is None else {"min_accuracy": params["min_accuracy"]}
-    )
+    limits: dict[str, Any] = {}
+    for side, *_ in _SIDES:
+        chosen = {name: form[f"{side}__{number}"] for number, name in enumerate(names) if name in form[side]}
+        limits |= {side: chosen} if chosen else {}
+    return limits | ({} if form["min_accuracy"] is None else {"min_accuracy": form["min_accuracy"]})

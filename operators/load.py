@@ -9,14 +9,19 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.dataset.folders import require_allowed
 
-from . import _forms
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class LoadExport(foo.Operator):
+class LoadExport(SaliencyOperator):
     """Read an export back into a new dataset: images, tags, labels, heatmaps and masks."""
+
+    title = "Load an export"
+    about = "The images stay where they are"
+    needs_dataset = False
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -31,32 +36,23 @@ class LoadExport(foo.Operator):
             risk_level=types.RiskLevel.HIGH,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
         what = "The folder that was exported to, as a full path; it may have been moved"
-        folder = inputs.str("out_dir", label="Folder on the server", description=what, required=True)
-        if path := ctx.params.get("out_dir"):
-            try:
-                require_allowed(path, "out_dir")
-            except SaliencyError as error:
-                _forms.refuse(folder, str(error))
-        name = inputs.str("name", label="Name of the new dataset", required=True)
-        if fo.dataset_exists(ctx.params.get("name") or ""):
-            _forms.refuse(name, "There is a dataset of that name. Choose another one.")
-        return _forms.form(inputs, "Load an export", "The images stay where they are")
+        folder = form.path("out_dir", "Folder on the server", what)
+        if folder is not None:
+            form.check("out_dir", lambda: require_allowed(folder, "out_dir"))
+        name = form.name("name", "Name of the new dataset")
+        if name is not None and fo.dataset_exists(name):
+            form.refuse("name", "There is a dataset of that name. Choose another one.")
 
-    def execute(self, ctx: Any) -> dict[str, str]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Read, and open the new dataset."""
-        try:
-            folder = require_allowed(ctx.params["out_dir"], "out_dir")
-            dataset = fos.load_export(folder, ctx.params["name"], persistent=True)
-        except SaliencyError as error:
-            ctx.ops.notify(str(error), variant="error")
-            raise
-        ctx.ops.open_dataset(dataset.name)
-        return {"loaded": f"{dataset.count()} samples in {dataset.name}"}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Say what was read."""
-        return _forms.answer("Loaded", loaded="Loaded")
+        folder = require_allowed(form["out_dir"], "out_dir")
+        dataset = fos.load_export(folder, form["name"], persistent=True)
+        count = dataset.count()
+        return Answer(
+            f"{count} samples in {dataset.name}",
+            {"dataset": dataset.name, "count": count, "out_dir": str(folder)},
+            then=lambda ctx: ctx.ops.open_dataset(dataset.name),
+        )

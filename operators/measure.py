@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fiftyone.operators as foo
@@ -10,11 +9,18 @@ import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class MeasureMaps(foo.Operator):
+class MeasureMaps(SaliencyOperator):
     """Measure each map and store the values beside it."""
+
+    title = "Measure maps"
+    about = "Each value becomes an attribute of the map; the sidebar filters by it"
+    running = "Measuring maps"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -30,40 +36,30 @@ class MeasureMaps(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_heatmaps(inputs, ctx)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        _entries.choose_heatmaps(form)
         what = "Labels or regions of your own; without them, only the map itself is measured"
-        _forms.choose_regions(inputs, ctx, what, required=False)
-        offered = _offered(ctx.params)
-        for info in offered.values():
-            inputs.bool(info.name, label=info.title, description=info.summary, default=True)
-        if not _chosen(ctx.params):
-            nothing = inputs.view("nothing", types.Warning(label="Choose at least one measure"))
-            _forms.refuse(nothing, "Choose at least one measure")
-        return _forms.form(
-            inputs, "Measure maps", "Each value becomes an attribute of the map; the sidebar filters by it"
+        _entries.choose_regions(form, what, required=False)
+        for info in _offered(form):
+            form.switch(info.name, info.title, info.summary, default=True)
+        if not _chosen(form):
+            form.refuse("nothing", "Choose at least one measure")
+
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Measure."""
+        measured = fos.measure(
+            ctx.target_view(), form["field"], measures=_chosen(form), regions=form["regions"], progress=progress
         )
-
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Measure, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            names, regions = _chosen(ctx.params), ctx.params.get("regions") or None
-            field = ctx.params["field"]
-            measured = fos.measure(ctx.target_view(), field, measures=names, regions=regions, progress=progress)
-            means = "; ".join(f"{name} {summary}" for name, summary in measured.overall.items())
-            return f"{len(measured)} samples measured: {means}"
-
-        yield from _forms.with_progress(ctx, "Measuring maps", verb)
+        means = [f"{name} {summary}" for name, summary in measured.overall.items()]
+        return Answer("\n".join([f"{len(measured)} samples measured", *means]), measured.to_json())
 
 
-def _offered(params: dict[str, Any]) -> dict[str, Any]:
+def _offered(form: Form) -> list[Any]:
     """Return the measures that can be taken: those of regions need regions."""
-    return {n: info for n, info in fos.list_measures().items() if params.get("regions") or not info.needs_region}
+    return [info for info in fos.list_measures().values() if form["regions"] or not info.needs_region]
 
 
-def _chosen(params: dict[str, Any]) -> list[str]:
-    return [name for name in _offered(params) if params.get(name, True)]
+def _chosen(form: Form) -> list[str]:
+    return [info.name for info in _offered(form) if form[info.name]]

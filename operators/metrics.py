@@ -11,7 +11,8 @@ import fiftyone_saliency as fos
 from fiftyone_saliency.api.measures import measure_into_field
 from fiftyone_saliency.dataset.evaluations import keep_custom_metrics
 
-from . import _forms
+from . import _entries
+from ._forms import Form
 
 
 class SaliencyMetric(foo.EvaluationMetric):
@@ -45,12 +46,13 @@ class SaliencyMetric(foo.EvaluationMetric):
 
     def resolve_input(self, ctx: Any) -> Any:
         """Build the form of the metric's parameters."""
-        inputs = types.Object()
-        _forms.choose_heatmaps(inputs, ctx)
+        form = Form(ctx)
+        _entries.choose_heatmaps(form)
         if fos.list_measures()[self.measure].needs_region:
-            _forms.choose_regions(inputs, ctx)
-            inputs.str("region", label="Region", description="Name of the one region to measure", required=True)
-        return types.Property(inputs)
+            _entries.choose_regions(form)
+            form.name("region", "Region", "Name of the one region to measure")
+        # The entries are part of another operator's form, whose parameters are not ours to fill in.
+        return types.Property(form.inputs)
 
     def compute(self, samples: Any, results: Any, **kwargs: Any) -> float | None:
         """Measure the heatmaps of the evaluated samples.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import fiftyone.operators as foo
@@ -16,7 +16,9 @@ from fiftyone_saliency.core.region_text import parse_lines, write_label
 from fiftyone_saliency.dataset.region_labels import all_labels
 from fiftyone_saliency.dataset.region_specs import check_regions, check_regions_name
 
-from . import _forms
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 _SHOWN_LABELS = 12
 _LANGUAGE = """
@@ -32,8 +34,12 @@ _LANGUAGE = """
 """
 
 
-class DefineRegions(foo.Operator):
+class DefineRegions(SaliencyOperator):
     """Name parts of the images by expressions over their labels; show them, or delete the definition."""
+
+    title = "Define regions"
+    about = "Everything that measures regions takes them by their name"
+    running = "Defining regions"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -49,96 +55,69 @@ class DefineRegions(foo.Operator):
             risk_level=types.RiskLevel.HIGH,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        stored = fos.list_regions(ctx.dataset)
-        if stored:
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        stored = fos.list_regions(form.ctx.dataset)
+        existing = None
+        if stored or form.given("existing"):
             what = "Leave empty to define new ones"
-            _forms.choose(inputs, "existing", list(stored), "Change or delete", what, required=False)
-        if ctx.params.get("existing") in stored:
-            inputs.bool("delete", label="Delete these regions", default=False, view=types.SwitchView())
-        if ctx.params.get("delete") and ctx.params.get("existing") in stored:
-            _confirm(inputs, ctx)
+            existing = form.choice("existing", list(stored), "Change or delete", what, required=False)
+        if existing is not None and form.switch("delete", "Delete these regions"):
+            what = "Labels and maps stay; the drawing over the images goes too"
+            if form.name("confirm", "Type the name to confirm", what) != existing:
+                form.refuse("confirm", f"Type {existing} to delete it")
         else:
-            _define(inputs, ctx, stored)
-        return _forms.form(inputs, "Define regions", "Everything that measures regions takes them by their name")
+            _define(form, stored, existing)
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Define and show, or delete."""
+        existing = form.values.get("existing")
+        name = existing or form["name"]
+        if form.values.get("delete"):
+            fos.delete_regions(ctx.dataset, name)
+            return Answer(f"Deleted regions {name!r}", {"name": name, "deleted": True})
+        regions = parse_lines(form[_entry(existing)])
+        fos.define_regions(ctx.dataset, name, regions)
+        data = {"name": name, "regions": regions, "deleted": False}
+        if not form["preview"]:
+            return Answer(f"Defined regions {name!r}", data | {"drawn": 0})
+        count = fos.show_regions(ctx.target_view(), name, progress=progress)
+        return Answer(f"Defined regions {name!r} and drew them over {count} samples", data | {"drawn": count})
 
-        def verb(progress: Any) -> str:
-            name, params = _name(ctx.params), ctx.params
-            if params.get("delete") and params.get("existing"):
-                return _delete(ctx.dataset, name, params.get("confirm"))
-            fos.define_regions(ctx.dataset, name, parse_lines(params[_entry(params)]))
-            if not params.get("preview"):
-                return f"Defined regions {name!r}"
-            count = fos.show_regions(ctx.target_view(), name, progress=progress)
-            return f"Defined regions {name!r} and drew them over {count} samples"
 
-        yield from _forms.with_progress(ctx, "Defining regions", verb)
-
-
-def _define(inputs: Any, ctx: Any, stored: dict[str, dict[str, str]]) -> None:
-    labels = all_labels(ctx.dataset)
-    if not ctx.params.get("existing"):
-        name = inputs.str("name", label="Name", default="regions", required=True)
-        called = ctx.params.get("name", "regions")
-        _refuse_what_fails(name, lambda: check_regions_name(ctx.dataset, called))
-    entry = _entry(ctx.params)
-    lines = stored.get(ctx.params.get("existing") or "") or _example(ctx.dataset, labels)
-    default = "\n".join(f"{name} = {text}" for name, text in lines.items())
-    text = inputs.str(
-        entry,
-        label="Regions",
-        description="One per line: name = expression",
-        default=default,
-        required=True,
+def _define(form: Form, stored: dict[str, dict[str, str]], existing: str | None) -> None:
+    dataset = form.ctx.dataset
+    labels = all_labels(dataset)
+    if existing is None:
+        name = form.name("name", "Name", default=_free_name([*stored, *dataset.get_field_schema()]))
+        form.check("name", lambda: check_regions_name(dataset, name or ""))
+    lines = stored[existing] if existing is not None else _example(dataset, labels)
+    text = form.text(
+        _entry(existing),
+        "Regions",
+        "One per line: name = expression",
+        default="\n".join(f"{name} = {text}" for name, text in lines.items()),
+        empty=True,
         view=types.TextFieldView(multiline=True, rows=6),
     )
-    written = ctx.params.get(entry, default) or ""
-    _refuse_what_fails(text, lambda: check_regions(ctx.dataset, parse_lines(written)))
-    inputs.bool(
-        "preview",
-        label="Draw them over the images",
-        description="Writes the field regions_preview for these samples",
-        default=True,
-        view=types.SwitchView(),
-    )
-    inputs.md(_help(labels), name="help")
+    form.check(_entry(existing), lambda: check_regions(dataset, parse_lines(text or "")))
+    what = "Writes the field regions_preview for these samples"
+    form.switch("preview", "Draw them over the images", what, default=True)
+    form.markdown("help", _help(labels))
 
 
-def _confirm(inputs: Any, ctx: Any) -> None:
-    name = ctx.params["existing"]
-    what = "Labels and maps stay; the drawing over the images goes too"
-    typed = inputs.str("confirm", label="Type the name to confirm", description=what, required=True)
-    if ctx.params.get("confirm") != name:
-        _forms.refuse(typed, f"Type {name} to delete it")
+def _free_name(taken: Iterable[str]) -> str:
+    """Return a name for new regions that nothing has yet."""
+    names = set(taken)
+    if "regions" not in names:
+        return "regions"
+    return next(f"regions_{number}" for number in range(2, len(names) + 3) if f"regions_{number}" not in names)
 
 
-def _delete(dataset: Any, name: str, confirmed: str | None) -> str:
-    if confirmed != name:
-        return "Nothing was changed"
-    fos.delete_regions(dataset, name)
-    return f"Deleted regions {name!r}"
-
-
-def _name(params: dict[str, Any]) -> str:
-    return params.get("existing") or params["name"]
-
-
-def _entry(params: dict[str, Any]) -> str:
+def _entry(existing: str | None) -> str:
     """Name the entry of the text: each definition has its own, whose default is what is stored."""
-    return f"regions__{params['existing']}" if params.get("existing") else "regions"
-
-
-def _refuse_what_fails(prop: Any, check: Callable[[], Any]) -> None:
-    try:
-        check()
-    except SaliencyError as error:
-        _forms.refuse(prop, str(error))
+    return f"regions__{existing}" if existing is not None else "regions"
 
 
 def _example(dataset: Any, labels: dict[str, list[str]]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fiftyone.operators as foo
@@ -15,11 +14,18 @@ from fiftyone_saliency.api.report import default_path, prepare_paths
 from fiftyone_saliency.core.errors import RunConflictError, SaliencyError
 from fiftyone_saliency.dataset.folders import require_allowed
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class WriteReport(foo.Operator):
+class WriteReport(SaliencyOperator):
     """Write a page and a JSON file with what was measured of a run."""
+
+    title = "Write a report"
+    about = "A page that stands alone: it can be mailed"
+    running = "Writing the report"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -35,53 +41,44 @@ class WriteReport(foo.Operator):
             risk_level=types.RiskLevel.HIGH,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        samples = ctx.target_view()
-        field = _forms.choose_heatmaps(inputs, ctx)
-        _choose_regions(inputs, ctx, samples)
-        _forms.choose_labels(inputs, ctx)
-        runs = [
-            run.field for run in comparable_runs(ctx.dataset) if run.field != ctx.params.get("field", field.default)
-        ]
-        _forms.choose(inputs, "compare_with", runs, "Compare with", "A later run on the same samples", required=False)
-        _choose_path(inputs, ctx, samples)
-        return _forms.form(inputs, "Write a report", "A page that stands alone: it can be mailed")
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        samples = form.ctx.target_view()
+        field = _entries.choose_heatmaps(form)
+        regions = _entries.choose_regions(form)
+        if regions is not None:
+            about = "Where the evidence should lie; without them the report does not judge"
+            form.several("right", region_names(samples, regions), "Right regions", about)
+        _entries.choose_labels(form)
+        runs = [run.field for run in comparable_runs(form.ctx.dataset) if run.field != field]
+        form.choice("compare_with", runs, "Compare with", "A later run on the same samples", required=False)
+        _choose_path(form, str(default_path(samples, field or "saliency")))
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Write, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            return f"Wrote {fos.report(ctx.target_view(), progress=progress, **arguments(ctx.params))}"
-
-        yield from _forms.with_progress(ctx, "Writing the report", verb)
-
-
-def arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """Turn the form's entries into arguments of the SDK's verb."""
-    chosen = {name: params[name] for name in ("field", "regions", "gt_field", "pred_field")}
-    chosen["out"] = require_allowed(params["out"], "out")
-    rest = {"right": params.get("right") or [], "compare_with": params.get("compare_with") or None}
-    return chosen | rest | {"overwrite": bool(params.get("overwrite"))}
-
-
-def _choose_regions(inputs: Any, ctx: Any, samples: Any) -> None:
-    regions = _forms.choose_regions(inputs, ctx)
-    if regions is not None:
-        about = "Where the evidence should lie; without them the report does not judge"
-        _forms.choose_several(inputs, "right", region_names(samples, regions), "Right regions", about)
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Write."""
+        report = fos.report(
+            ctx.target_view(),
+            form["field"],
+            regions=form["regions"],
+            right=form.values.get("right", []),
+            gt_field=form["gt_field"],
+            pred_field=form["pred_field"],
+            compare_with=form["compare_with"],
+            out=require_allowed(form["out"], "out"),
+            overwrite=form.values.get("overwrite", False),
+            progress=progress,
+        )
+        return Answer(f"Wrote {report}", {"html": str(report.html), "json": str(report.json)})
 
 
-def _choose_path(inputs: Any, ctx: Any, samples: Any) -> None:
-    default = str(default_path(samples, ctx.params.get("field") or "saliency"))
-    entry = inputs.str("out", label="File on the server", description="A full path", default=default, required=True)
+def _choose_path(form: Form, default: str) -> None:
+    out = form.path("out", "File on the server", "A full path", default=default)
+    if out is None:
+        return
     try:
-        out = require_allowed(ctx.params.get("out") or default, "out")
-        prepare_paths(out)
+        prepare_paths(require_allowed(out, "out"))
     except RunConflictError as error:
-        inputs.bool("overwrite", label="Replace the files that are there", default=False, view=types.SwitchView())
-        if not ctx.params.get("overwrite"):
-            _forms.refuse(entry, str(error))
-    except SaliencyError as error:
-        _forms.refuse(entry, str(error))
+        if not form.switch("overwrite", "Replace the files that are there"):
+            form.refuse("out", str(error))
+    except (SaliencyError, OSError) as error:
+        form.refuse("out", str(error))

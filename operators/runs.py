@@ -10,11 +10,15 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.escaping import code, markdown
 
-from . import _forms
+from ._answers import Answer, reload_dataset
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class ManageRuns(foo.Operator):
+class ManageRuns(SaliencyOperator):
     """Show a run's record, and delete the run where that is confirmed."""
+
+    title = "Saliency runs"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -29,42 +33,31 @@ class ManageRuns(foo.Operator):
             view_target=False,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        runs = {run.key: run for run in fos.list_runs(ctx.dataset)}
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        runs = {run.key: run for run in fos.list_runs(form.ctx.dataset)}
         if not runs:
-            inputs.view("none", types.Notice(label="No saliency run yet. Start with “Saliency: compute maps”."))
-        chosen = _forms.choose(inputs, "key", list(runs), "Run")
-        run = runs.get(ctx.params.get("key") or next(iter(runs), ""))
-        if run is None:
-            _forms.refuse(chosen, "There is no run")
-            return _forms.form(inputs, "Saliency runs", "")
-        inputs.md(_describe(run), name="record")
-        inputs.bool("delete", label="Delete this run", default=False, view=types.SwitchView())
-        if ctx.params.get("delete"):
-            typed = inputs.str(
-                "confirm",
-                label="Type the field's name to confirm",
-                description=f"Deletes field {run.field!r}, its files and the record, for good",
-                required=True,
-            )
-            if ctx.params.get("confirm") != run.field:
-                _forms.refuse(typed, f"Type {run.field} to delete it")
-        return _forms.form(inputs, "Saliency runs", "")
+            form.note("none", "No saliency run yet. Start with “Saliency: compute maps”.")
+        key = form.choice("key", list(runs), "Run", titles={key: run.field + f": {key}" for key, run in runs.items()})
+        if key is None:
+            form.refuse("key", "There is no run")
+            return
+        form.markdown("record", _describe(runs[key]))
+        if form.switch("delete", "Delete this run"):
+            field = runs[key].field
+            what = f"Deletes field {markdown(repr(field))}, its files and the record, for good"
+            typed = form.name("confirm", "Type the field's name to confirm", what)
+            if typed != field:
+                form.refuse("confirm", f"Type {field} to delete it")
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
-        """Delete the run if that was confirmed."""
-        run = fos.load_run(ctx.dataset, ctx.params["key"])
-        if not ctx.params.get("delete") or ctx.params.get("confirm") != run.field:
-            return {"done": "Nothing was changed"}
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Tell the run's record, and delete the run if that was confirmed."""
+        run = fos.load_run(ctx.dataset, form["key"])
+        if not form["delete"]:
+            return Answer(str(run), run.to_json() | {"deleted": False}, then=None)
         fos.delete_run(ctx.dataset, run.key)
-        ctx.ops.reload_dataset()
-        return {"done": f"Deleted run {run.key} and field {run.field!r}"}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Say what was done."""
-        return _forms.answer("Saliency runs", done="Result")
+        text = f"Deleted run {run.key} and field {run.field!r}"
+        return Answer(text, run.to_json() | {"deleted": True}, then=reload_dataset)
 
 
 def _describe(run: Any) -> str:
@@ -77,6 +70,26 @@ def _describe(run: Any) -> str:
         "Started": run.started.replace("T", " "),
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
-    reasons = "\n".join(f"- {code(failure.filepath)}: {markdown(failure.reason)}" for failure in run.failures[:10])
+    proofs = "\n".join(f"- {markdown(line)}" for line in _proofs(run))
+    table += f"\n\n**Checked**\n\n{proofs}" if proofs else ""
+    reasons = "\n".join(f"- `{failure.filepath}`: {failure.reason}" for failure in run.failures[:10])
     more = f"\n- … and {len(run.failures) - 10} more" if len(run.failures) > 10 else ""
     return table + (f"\n\n**Without a map**\n\n{reasons}{more}" if reasons else "")
+
+
+def _proofs(run: Any) -> list[str]:
+    """Return what was found out about the run's maps and its model, one sentence each."""
+    trust = [] if run.trust is None else ["Trust: " + ("passed" if run.trust.passed else "not passed")]
+    measures = {} if run.faithfulness is None else run.faithfulness["measures"]
+    verdicts = {True: "better than random", False: "no better than random", None: "undefined beside random"}
+    faithful = [f"{name.capitalize()}: {verdicts[one['beats_random']]}" for name, one in measures.items()]
+    hidden = [
+        f"{one['region']} hidden ({one['fill']}): {_percent(one['flips']['mean'])} of the answers changed, elsewhere "
+        f"{_percent(one['control_flips']['mean'])}"
+        for one in run.hidden
+    ]
+    return [*trust, *faithful, *hidden]
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"

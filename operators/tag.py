@@ -10,11 +10,17 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.core.confusion import show
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 
-class TagCell(foo.Operator):
+class TagCell(SaliencyOperator):
     """Add a tag to the samples of a cell, or take it away."""
+
+    title = "Tag a confusion cell"
+    about = "The same form removes the tag again"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -28,39 +34,35 @@ class TagCell(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        samples = ctx.target_view()
-        gt_field, pred_field = _forms.choose_labels(inputs, ctx)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        samples = form.ctx.target_view()
+        gt_field, pred_field = _entries.choose_labels(form)
         if not (gt_field and pred_field):
-            return _forms.form(inputs, "Tag a confusion cell", "")
+            return
         matrix = fos.confusion(samples, pred_field, gt_field=gt_field)
+        worst = next(iter(matrix.counts.top_confusions()), None)
+        usual = (None, None) if worst is None else tuple(show(label) for label in worst[0])
         labels = [show(label) for label in matrix.labels]
-        _forms.choose(inputs, "truth", labels, "Truth")
-        prediction = _forms.choose(inputs, "prediction", labels, "Prediction")
-        pair = (ctx.params.get("truth"), ctx.params.get("prediction"))
-        if all(label in labels for label in pair):
-            count = matrix.cells[_forms.label_or_none(pair[0]), _forms.label_or_none(pair[1])].count
-            inputs.view("count", types.Notice(label=f"{count} samples"))
+        truth = form.choice("truth", labels, "Truth", "By default of the most frequent mistake", default=usual[0])
+        prediction = form.choice("prediction", labels, "Prediction", default=usual[1])
+        if truth is not None and prediction is not None:
+            count = matrix.cells[_pair(form)].count
+            form.note("count", f"{count} samples")
             if count == 0:
-                _forms.refuse(prediction, "The cell is empty")
-        tag = inputs.str("tag", label="Tag", default="enrich", required=True)
-        if not (ctx.params.get("tag", "enrich") or "").strip():
-            _forms.refuse(tag, "A tag is a non-empty text")
-        inputs.bool("remove", label="Remove the tag instead", default=False, view=types.SwitchView())
-        return _forms.form(inputs, "Tag a confusion cell", "The same form removes the tag again")
+                form.refuse("prediction", "The cell is empty")
+        _entries.choose_tag(form)
+        form.switch("remove", "Remove the tag instead")
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Tag or untag."""
-        params = ctx.params
-        matrix = fos.confusion(ctx.target_view(), params["pred_field"], gt_field=params["gt_field"])
-        cell = matrix.cells[_forms.label_or_none(params["truth"]), _forms.label_or_none(params["prediction"])]
-        verb = fos.untag_cell if params.get("remove") else fos.tag_cell
-        count = verb(cell, params["tag"].strip())
-        ctx.ops.reload_dataset()
-        return {"cell": cell.name, "count": str(count)}
+        matrix = fos.confusion(ctx.target_view(), form["pred_field"], gt_field=form["gt_field"])
+        cell = matrix.cells[_pair(form)]
+        verb, did = (fos.untag_cell, "lost") if form["remove"] else (fos.tag_cell, "carry")
+        count = verb(cell, form["tag"])
+        text = f"{cell.name}: {count} samples {did} the tag {form['tag']!r}"
+        return Answer(text, {"cell": cell.name, "count": count, "tag": form["tag"], "removed": form["remove"]})
 
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the number."""
-        return _forms.answer("Done", cell="Cell", count="Samples")
+
+def _pair(form: Form) -> tuple[str | None, str | None]:
+    return _entries.label_or_none(form["truth"]), _entries.label_or_none(form["prediction"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fiftyone.operators as foo
@@ -12,13 +11,20 @@ import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.core.escaping import code, markdown
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 _MARKS = {True: "✓", False: "✗", None: "–"}
 
 
-class CheckTrust(foo.Operator):
+class CheckTrust(SaliencyOperator):
     """Check a run's maps on a few samples and keep the verdict with the run."""
+
+    title = "Check trust"
+    about = "The verdict stays with the run"
+    running = "Checking the maps"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -34,28 +40,22 @@ class CheckTrust(foo.Operator):
             risk_level=types.RiskLevel.MEDIUM,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        ctx.target_view()
-        _forms.choose_model(inputs)
-        run = _forms.choose_run(inputs, ctx)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        form.ctx.target_view()
+        run = _entries.choose_run(form)
+        _entries.choose_model(form, run)
         if run is not None:
-            inputs.md(_describe(fos.load_run(ctx.dataset, run)), name="verdict")
-        inputs.int("count", label="Samples", description="Drawn at random", default=32, min=1, required=True)
-        return _forms.form(inputs, "Check trust", "The verdict stays with the run")
+            form.markdown("verdict", _describe(run))
+        form.number("count", "Samples", "Drawn at random", default=32, low=1, whole=True)
 
-    def execute(self, ctx: Any) -> Iterator[Any]:
-        """Check, with a progress bar."""
-
-        def verb(progress: Any) -> str:
-            params = ctx.params
-            # A form names a registered model: never a file, an architecture or a hub.
-            model, count = load_registered(params["model"]), params.get("count") or 32
-            trust = fos.check_trust(ctx.target_view(), model, params["run"], count=count, progress=progress)
-            return "The maps pass" if trust.passed else "The maps do not pass: " + " ".join(trust.reasons)
-
-        yield from _forms.with_progress(ctx, "Checking the maps", verb)
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
+        """Check."""
+        # A form names a registered model: never a file, an architecture or a hub.
+        model = load_registered(form["model"])
+        trust = fos.check_trust(ctx.target_view(), model, form["run"], count=form["count"], progress=progress)
+        text = "The maps pass" if trust.passed else "The maps do not pass:\n" + "\n".join(trust.reasons)
+        return Answer(text, trust.to_json() | {"model": form["model"]})
 
 
 def _describe(run: Any) -> str:

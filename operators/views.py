@@ -8,15 +8,20 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.core.escaping import code_block
 
-from . import _forms
+from . import _entries
+from ._answers import Answer
+from ._forms import Form
+from ._operator import SaliencyOperator
 
 _ONLY = {"errors": "Mistakes", "correct": "Correct cells", "all": "All cells"}
 
 
-class SaveCellViews(foo.Operator):
+class SaveCellViews(SaliencyOperator):
     """Save the cells of a confusion matrix as views."""
+
+    title = "Save confusion cells as views"
+    about = "The view selector lists them"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -31,31 +36,18 @@ class SaveCellViews(foo.Operator):
             risk_level=types.RiskLevel.LOW,
         )
 
-    def resolve_input(self, ctx: Any) -> Any:
-        """Build the form."""
-        inputs = types.Object()
-        samples = ctx.target_view()
-        gt_field, pred_field = _forms.choose_labels(inputs, ctx)
-        choices = types.RadioGroup()
-        for value, label in _ONLY.items():
-            choices.add_choice(value, label=label)
-        inputs.enum("only", list(_ONLY), label="Which cells", default="errors", required=True, view=choices)
-        inputs.int("min_count", label="With at least so many samples", default=1, min=1, required=True)
+    def ask(self, form: Form) -> None:
+        """Add the entries."""
+        samples = form.ctx.target_view()
+        gt_field, pred_field = _entries.choose_labels(form)
+        form.choice("only", list(_ONLY), "Which cells", titles=_ONLY, radio=True)
+        form.number("min_count", "With at least so many samples", default=1, low=1, whole=True)
         if gt_field and pred_field:
-            inputs.view(
-                "summary", types.Notice(label=code_block(fos.confusion(samples, pred_field, gt_field=gt_field)))
-            )
-        return _forms.form(inputs, "Save confusion cells as views", "The view selector lists them")
+            form.block("summary", str(fos.confusion(samples, pred_field, gt_field=gt_field)))
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
+    def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Save the views."""
         samples = ctx.target_view()
-        matrix = fos.confusion(samples, ctx.params["pred_field"], gt_field=ctx.params["gt_field"])
-        only, least = ctx.params["only"], ctx.params["min_count"]
-        names = fos.save_cell_views(samples, matrix, only=only, min_count=least)
-        ctx.ops.reload_dataset()
-        return {"count": str(len(names)), "names": "\n".join(names)}
-
-    def resolve_output(self, ctx: Any) -> Any:
-        """Show the names."""
-        return _forms.answer("Saved", count="Saved views", names="Names")
+        matrix = fos.confusion(samples, form["pred_field"], gt_field=form["gt_field"])
+        names = fos.save_cell_views(samples, matrix, only=form["only"], min_count=form["min_count"])
+        return Answer("\n".join([f"Saved {len(names)} views", *names]), {"count": len(names), "names": names})

@@ -9,7 +9,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 
 import fiftyone_saliency as fos
-from fiftyone_saliency.api.compare import comparable_runs
+from fiftyone_saliency.api.compare import comparable_runs, next_run
 from fiftyone_saliency.api.display import color_scheme
 from fiftyone_saliency.api.regions import region_choices, region_names
 from fiftyone_saliency.api.side_by_side import pairs_url
@@ -46,9 +46,7 @@ class SaliencyComparison(foo.Panel):
         """Choose the first run and the next one, and regions if there are any."""
         runs, regions = _runs(ctx), _region_choices(ctx)
         before = _get(ctx, "before") or (runs[0] if runs else None)
-        following = runs[runs.index(before) + 1 :] if before in runs else []
-        others = [run for run in [*following, *runs] if run != before]
-        _set(ctx, before=before, after=_get(ctx, "after") or (others[0] if others else None))
+        _set(ctx, before=before, after=_get(ctx, "after") or next_run(runs, before))
         _set(ctx, regions=_get(ctx, "regions") or (regions[0] if regions else None))
         _name_regions(ctx)
 

@@ -133,6 +133,12 @@ def comparable_runs(samples: Any) -> list[SaliencyRun]:
     return [run for run in list_runs(samples) if run.request.pred_field is not None]
 
 
+def next_run(runs: Sequence[str], run: str | None) -> str | None:
+    """Return the run after this one, in the order in which they were computed; of the last one, the first other."""
+    following = runs[runs.index(run) + 1 :] if run in runs else []
+    return next((other for other in [*following, *runs] if other != run), None)
+
+
 @dataclass(frozen=True, eq=False)
 class _Pass:
     """One pass of a model over the samples: its evidence, if regions were given, and what it got right, by sample."""

@@ -63,6 +63,11 @@ class Measurements:
         """Mean and interval of each value over all samples."""
         return {name: summarise(column) for name, column in self.values.items()}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the means over all samples as plain JSON values."""
+        overall = {name: summary.to_json() for name, summary in self.overall.items()}
+        return {"field": self.field, "n": len(self), "overall": overall}
+
     def by(self, by: By) -> dict[Group, dict[str, Summary]]:
         """Return mean and interval of each value for each true label, or for each (truth, prediction).
 

@@ -8,8 +8,9 @@ SaliencyError
 ├── ImageError(ValueError)           an image cannot be read
 ├── TargetError(ValueError)          a sample has nothing to explain (a counted skip, not a stop)
 ├── RunConflictError(ValueError)     a field or folder is already taken by something else
-├── StorageError(OSError)             files cannot be written or deleted
-├── DatabaseError(ConnectionError)    the database does not answer
+├── StorageError(OSError)            files cannot be written or deleted
+├── DatabaseError(ConnectionError)   the database does not answer
+├── StoppedError(RuntimeError)       somebody stopped the work from outside
 └── MissingExtraError(ImportError)   an optional package is not installed
 """
 
@@ -76,6 +77,10 @@ class StorageError(SaliencyError, OSError):
 
 class DatabaseError(SaliencyError, ConnectionError):
     """The database does not answer, or refuses."""
+
+
+class StoppedError(SaliencyError, RuntimeError):
+    """Somebody stopped the work, such as in the App; what was finished until then is kept."""
 
 
 class MissingExtraError(SaliencyError, ImportError):

@@ -117,6 +117,18 @@ class MapClusters:
             return f"The {count:,} maps fall into no kinds."
         return f"The {count:,} maps fall into {len(self)} kinds."
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the clusters as plain JSON values."""
+        return {
+            "field": self.field,
+            "reason": self.reason,
+            "undefined": self.undefined,
+            "clusters": [
+                {"number": c.number, "name": c.name, "count": c.count, "mistakes": c.mistakes.to_json()}
+                for c in self.clusters
+            ],
+        }
+
     def __str__(self) -> str:
         lines = [self.reason + (f" {self.undefined:,} samples have no map or no evidence." if self.undefined else "")]
         rows = (f"{c.name:<48}{c.count:>8} samples, mistakes {c.mistakes}" for c in self.clusters)

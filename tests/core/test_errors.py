@@ -16,6 +16,9 @@ TREE = {
     "ImageError": ValueError,
     "TargetError": ValueError,
     "RunConflictError": ValueError,
+    "StorageError": OSError,
+    "DatabaseError": ConnectionError,
+    "StoppedError": RuntimeError,
     "MissingExtraError": ImportError,
 }
 

@@ -1,5 +1,7 @@
 """A classifier of bright colours that the App's server can load: a convolution that sums each channel's excess."""
 
+import time
+
 import torch
 import torchvision.transforms as T
 from torch import nn
@@ -21,6 +23,18 @@ class ColourModel(nn.Module):
         return torch.relu(self.features(images)).mean(dim=(2, 3))
 
 
-def load():
+class SlowModel(ColourModel):
+    """As slow as a large network, so that there is time to stop it."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.4)
+        return super().forward(images)
+
+
+def load(network: nn.Module | None = None):
     transform = T.Compose([T.Resize((48, 64)), T.ToTensor()])
-    return fos.load_model(ColourModel(), classes=CLASSES, transform=transform, layer="features")
+    return fos.load_model(network or ColourModel(), classes=CLASSES, transform=transform, layer="features")
+
+
+def load_slow():
+    return load(SlowModel())

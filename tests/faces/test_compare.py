@@ -40,7 +40,9 @@ def refused(form):
 def test_form_offers_runs_and_the_names_of_the_chosen_regions(stories):
     form = resolve(stories, {"regions": "regions"})
     assert form["before"]["type"]["values"] == ["biased", "again", "enriched", "accurate", "half", "noisy"]
-    assert (form["before"]["default"], form["after"]["default"]) == ("biased", "noisy")
+    pair = (form["before"]["default"], form["after"]["default"])
+    assert pair == ("biased", "again"), "the next run, not the last"
+    assert resolve(stories, {"before": "accurate"})["after"]["default"] == "half"
     assert [c["value"] for c in form["should_fall"]["view"]["choices"]] == ["background", "head", "uniform"]
     assert "should_fall" not in resolve(stories, {})
     assert refused(form) == set()
@@ -58,11 +60,17 @@ def test_operator_answers_with_the_verdict_and_stores_outcomes(stories, fo):
 
     params = PARAMS | {"outcome_field": "became"}
     result = foo.execute_operator(f"{PLUGIN}/compare_runs", ctx={"dataset": stories}, params=params).result
-    assert result["verdict"] == "fixed"
-    assert result["reason"].startswith("fixed: moved by +0.55")
-    assert result["outcomes"] == f"{COUNT - 4} fixed, 0 broken, 4 still right, 0 still wrong"
-    assert "head 70.0% → 15.0%" in result["shares"]
-    assert "not measured" in result["noise"]
+    assert result["verdict"]["word"] == "fixed"
+    assert result["outcomes"] == {"fixed": COUNT - 4, "broken": 0, "still right": 4, "still wrong": 0}
+    for line in (
+        "Verdict: fixed",
+        "Reason: fixed: moved by +0.55",
+        f"Samples: {COUNT - 4} fixed, 0 broken, 4 still right, 0 still wrong",
+        "Evidence, before → after: ",
+        "head 70.0% → 15.0%",
+        "not measured",
+    ):
+        assert line in result["text"]
     stories.reload()
     assert stories.count_values("became") == {"fixed": COUNT - 4, "still right": 4}
 

@@ -74,7 +74,7 @@ def test_evaluate(samples):
     result = execute("evaluate_predictions", samples, params).result
 
     assert samples.list_evaluations() == ["mine"]
-    assert float(result["accuracy"]) == pytest.approx(9 / 12)
+    assert result["accuracy"] == pytest.approx(9 / 12)
     assert refused(resolve("evaluate_predictions", samples, params)) == {"eval_key"}
     assert refused(resolve("evaluate_predictions", samples, params | {"overwrite": True})) == set()
 
@@ -193,8 +193,8 @@ def test_save_cell_views(samples):
 
     result = execute("save_cell_views", samples, params).result
 
-    assert sorted(result["names"].split("\n")) == sorted(samples.list_saved_views())
-    assert int(result["count"]) == sum(cell.is_error for cell in fos.confusion(samples).cells.values())
+    assert sorted(result["names"]) == sorted(samples.list_saved_views())
+    assert result["count"] == sum(cell.is_error for cell in fos.confusion(samples).cells.values())
 
 
 def test_tag_and_untag(samples):

@@ -121,22 +121,23 @@ def test_gate_says_of_each_limit_whether_it_is_kept(explained, least, verdict):
     params = GATE | {"min_share": ["square"], "min_share__1": least, "require_trust": False}
     result = execute("check_gate", explained, params).result
     expected = fos.gate(explained, regions="parts", min_share={"square": least}, require_trust=False)
-    assert result["verdict"] == verdict == ("passed" if expected.passed else "failed")
-    assert expected.checks[0].text in result["checks"]
+    assert result["passed"] == expected.passed == (verdict == "passed")
+    assert result["checks"] == [check.to_json() for check in expected.checks]
+    assert expected.checks[0].text in result["text"]
 
 
 def test_gate_holds_each_class_to_the_limits_where_that_is_asked(explained):
     params = GATE | {"max_share": ["background"], "max_share__0": 0.9, "by_class": True, "require_trust": False}
     checks = fos.gate(explained, regions="parts", max_share={"background": 0.9}, by="class", require_trust=False).checks
-    told = execute("check_gate", explained, params).result["checks"].splitlines()
-    assert [line[4:] for line in told] == [check.text for check in checks]
+    told = execute("check_gate", explained, params).result["checks"]
+    assert [one["text"] for one in told] == [check.text for check in checks]
     assert len(told) == 4
 
 
 def test_gate_withholds_where_nobody_checked_the_maps(explained):
     result = execute("check_gate", explained, GATE | {"min_accuracy": 0, "require_trust": True}).result
-    assert result["verdict"] == "failed"
-    assert "nobody checked" in result["checks"]
+    assert result["passed"] is False
+    assert "nobody checked" in result["text"]
 
 
 def test_faithfulness_ends_with_one_sentence_per_measure(explained, model):
@@ -160,7 +161,7 @@ def test_an_export_is_read_back_into_a_dataset_of_its_own(fo, explained, tmp_pat
     result = execute("load_export", explained, {"out_dir": str(folder), "name": "read back"}).result
 
     loaded = fo.load_dataset("read back")
-    assert result["loaded"] == "4 samples in read back"
+    assert (result["text"], result["count"]) == ("4 samples in read back", 4)
     assert loaded.persistent
     assert loaded.values("ground_truth.label") == explained.limit(4).values("ground_truth.label")
     assert refused(resolve("load_export", explained, {"out_dir": "here", "name": "read back"})) == {"out_dir", "name"}
