@@ -57,7 +57,7 @@ def draw_samples(album: Album, samples: Any, field: str, ids: Sequence[str]) -> 
         ids: ids of the samples, the most important first.
     """
     # Here, because it imports PyTorch, which the App's server does without until it has to compute.
-    from fiftyone_saliency.runtime.loading import read_image
+    from fiftyone_saliency.core.images import read_image
 
     if not ids:
         return

@@ -79,7 +79,7 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
         ImageError: if the picture cannot be read.
     """
     # PyTorch: not before there is something to draw.
-    from fiftyone_saliency.runtime.loading import read_image
+    from fiftyone_saliency.core.images import read_image
 
     check_int(size, "size", 16, _LARGEST)
     image = read_image(sample.filepath)

@@ -43,15 +43,3 @@ def _pixels(read: Callable[[], Any]) -> NDArray[Any] | None:
     except cv2.error:
         return None
     return None if pixels is None else np.asarray(pixels)
-
-
-def fits_memory(path: str) -> bool:
-    """Tell whether Pillow would read a file: it refuses images of more than some 179 million pixels.
-
-    Only the header is read.
-    """
-    try:
-        with Image.open(path):
-            return True
-    except UNREADABLE:
-        return False

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fiftyone_saliency.core.clustering import distribution
+from fiftyone_saliency.core.errors import ImageError
+from fiftyone_saliency.core.images import read_image
 from fiftyone_saliency.core.maps import COARSE_SIZE
 from fiftyone_saliency.core.overlay import overlay
-from fiftyone_saliency.core.pictures import fits_memory, read_pixels
 from fiftyone_saliency.dataset.regions import iterate_maps
 
 # Maps and images are added up in a square, whatever their shapes: only the sums are in memory, and a few images.
@@ -140,9 +141,8 @@ class _Sums:
 
 def _read_image(path: str) -> NDArray[np.uint8] | None:
     """Return an image in the common square, uint8 RGB; None if it cannot be read."""
-    # OpenCV alone would fill the memory: it reads whatever is announced, and several threads are at it.
-    image = read_pixels(path, cv2.IMREAD_COLOR) if fits_memory(path) else None
-    if image is None:
+    try:
+        image = np.asarray(read_image(path))
+    except ImageError:
         return None
-    square = cv2.resize(image, (_IMAGE_SIDE, _IMAGE_SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(square[:, :, ::-1], np.uint8)
+    return np.asarray(cv2.resize(image, (_IMAGE_SIDE, _IMAGE_SIDE), interpolation=cv2.INTER_AREA), np.uint8)

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fiftyone_saliency.core.errors import ImageError
 from fiftyone_saliency.core.files import FileState
+from fiftyone_saliency.core.images import image_size, read_image
 from fiftyone_saliency.core.types import Failure, Placement, SampleItem
 from fiftyone_saliency.models.adapter import ModelAdapter
 
@@ -38,24 +37,14 @@ class LoadedImage:
     state: FileState | None = None
 
 
-def read_image(filepath: str) -> Image.Image:
-    """Read an image as people see it: upright by its EXIF orientation, RGB.
-
-    Raises:
-        ImageError: if the file is missing or is not a whole image.
-    """
-    try:
-        with Image.open(filepath) as image:
-            upright = ImageOps.exif_transpose(image) or image
-            if upright.mode.startswith("I;16"):
-                # Pillow clips 16 bits at 255: nearly all would be white.
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert("RGB")
-    except FileNotFoundError as error:
-        raise ImageError("the image file is missing") from error
-    # ImportError: a plug-in of Pillow that is not installed, for a format that it claims.
-    except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError) as error:
-        raise ImageError(f"the image cannot be read: {error}") from error
+def size_of_first(filepaths: Iterable[str]) -> tuple[int, int] | None:
+    """Return width and height of the first image that can be read, or None: what a probe should look like."""
+    for filepath in filepaths:
+        try:
+            return image_size(filepath)
+        except ImageError:
+            continue  # it is recorded as a failure when its turn comes
+    return None
 
 
 def load_ahead(

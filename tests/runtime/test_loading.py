@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from fiftyone_saliency.core.errors import ImageError
+from fiftyone_saliency.core.images import read_image
 from fiftyone_saliency.core.types import Failure, SampleItem
-from fiftyone_saliency.runtime.loading import LoadedImage, load_ahead, read_image
+from fiftyone_saliency.runtime.loading import LoadedImage, load_ahead
 from tests.oracles import SmallCNN, adapt, load_chunk, resize
 
 EXIF_ORIENTATION = 0x0112
