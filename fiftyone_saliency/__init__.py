@@ -99,9 +99,11 @@ if TYPE_CHECKING:
     from fiftyone_saliency.api.side_by_side import pairs_picture as pairs_picture
     from fiftyone_saliency.api.trust import check_trust as check_trust
     from fiftyone_saliency.core.errors import SaliencyError as SaliencyError
+    from fiftyone_saliency.core.types import Placement as Placement
     from fiftyone_saliency.dataset.store import read_map as read_map
 
 _HOME = {
+    "Placement": "core.types",
     "SaliencyError": "core.errors",
     "check_trust": "api.trust",
     "clean_up": "api.runs",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiftyone_saliency.core.types import Scores
+from fiftyone_saliency.core.types import Placement, Scores
 from fiftyone_saliency.models import registry
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def load_model(
     weights: str | Path | None = None,
     prompts: Sequence[str] | None = None,
     scores: Scores | None = None,
+    placement: Placement | Callable[[tuple[int, int]], Placement] | None = None,
 ) -> ModelAdapter:
     """Turn an image classifier into what the other verbs take; they call this themselves where need be.
 
@@ -51,8 +52,7 @@ def load_model(
         classes: K class names in the order of the logits, or ``[negative, positive]`` for a model that returns one
             number. Models that carry theirs, and ImageNet weights of torchvision and timm, need none.
         transform: preprocessing from an RGB ``PIL.Image`` to a tensor (C, H, W): resize, crop, pad and
-            normalise in any order. Where the input lies in the image is measured from it. Models that carry theirs
-            need none.
+            normalise in any order, and whatever changes intensities. Models that carry theirs need none.
         layer: dotted name of the layer that CAM methods look at; by default the last one with a feature map.
         weights: path of a local file, safetensors or a state dict of ``torch.save``, for a torch network and for
             names of torchvision, timm and open_clip. A file that would run code is refused.
@@ -68,6 +68,10 @@ def load_model(
             By default that is found out: from the softmax or sigmoid that a network ends in (the logits before it
             are then explained), from the configuration of Hugging Face, or from the answers to a few drawn images,
             which are probabilities where they lie in [0, 1] and add up to 1. ``print(model)`` says what was found.
+        placement: where the transform's output lies in the image: a `Placement` for all images, or a function from the
+            size ``(width, height)`` of an image to one. By default that is found out by pictures with markers, for
+            each size once, to a fraction of a pixel, and exactly for whole pixels; ``print(model)`` says what was
+            found. A transform that turns or mirrors the image, or crops by its content, is refused.
 
     Returns:
         The model, ready to explain.
@@ -80,7 +84,7 @@ def load_model(
     """
     from fiftyone_saliency.models.load import load
 
-    return load(source, classes, transform, layer, weights, prompts, scores)
+    return load(source, classes, transform, layer, weights, prompts, scores, placement)
 
 
 def load_registered(name: str) -> ModelAdapter:

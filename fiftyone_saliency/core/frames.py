@@ -35,3 +35,19 @@ def shown(placement: Placement, size: tuple[int, int]) -> tuple[slice, slice]:
     seen = to_input(np.ones((1, 1), np.float32), placement, size) > 0
     rows, columns = np.nonzero(seen)
     return slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
+
+
+def describe(placement: Placement, size: tuple[int, int]) -> str:
+    """Say in words which part of an image of ``(width, height)`` pixels the network sees."""
+    (width, height), near = size, 0.5
+    left, top = placement.x * width, placement.y * height
+    right, bottom = left + placement.width * width, top + placement.height * height
+    whole = left <= near and top <= near and right >= width - near and bottom >= height - near
+    bars = max(-left, -top, right - width, bottom - height) > near
+    centred = abs(left + right - width) <= 2 and abs(top + bottom - height) <= 2
+    part = "all" if whole else "the middle" if centred else "a part"
+    rest = ", and bars around it" if bars else ""
+    text = f"{part} of an image of {width} × {height} pixels{rest}"
+    if whole and not bars:
+        return text
+    return f"{text}: columns {left:.4g} to {right:.4g}, rows {top:.4g} to {bottom:.4g}"

@@ -11,21 +11,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from fiftyone_saliency.core.checks import check_choice
-from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.errors import ModelError, SaliencyError
+from fiftyone_saliency.core.frames import describe
 from fiftyone_saliency.core.types import SCORES, Placement, Scores
 from fiftyone_saliency.models.layers import default_layer, find_layer
 from fiftyone_saliency.models.lending import lent
-from fiftyone_saliency.models.preprocessing import Preprocessing
+from fiftyone_saliency.models.preprocessing import GivenPlacement, MisfitError, Preprocessing, Size
 from fiftyone_saliency.models.scores import Asked, BeforeLast, Scoring, as_rows, find_scoring
 
 _LOG = logging.getLogger("fiftyone_saliency")
 _SHOWN = 4
+_PROBE_SIZE = (320, 240)
+_TOLD_SIZES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class ModelAdapter:
         name: what a person calls the model.
         differentiable: False for a black box (an ONNX file, a plain function): only perturbation methods explain it.
         scores: what the network's numbers are, see `fiftyone_saliency.load_model`; None finds out.
+        placement: where the transform's output lies in the image, see `fiftyone_saliency.load_model`; None finds out.
+        probe_size: width and height of the image that the network is tried with, see `for_size`.
     """
 
     module: nn.Module
@@ -52,6 +56,8 @@ class ModelAdapter:
     name: str = ""
     differentiable: bool = True
     scores: Scores | None = None
+    placement: GivenPlacement = None
+    probe_size: Size = _PROBE_SIZE
 
     def __post_init__(self) -> None:
         if self.scores is not None:
@@ -65,7 +71,7 @@ class ModelAdapter:
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """The transform together with its inverse, the placement."""
-        return Preprocessing(self.transform)
+        return Preprocessing(self.transform, self.placement)
 
     @property
     def device(self) -> torch.device:
@@ -87,7 +93,9 @@ class ModelAdapter:
             if isinstance(value, Tensor):
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         digest.update(repr((self.classes, self.layer, self.scoring.identity)).encode())
-        digest.update(self.preprocessing.fingerprint)
+        digest.update(self.preprocessing.fingerprint_at(self.probe_size))
+        if getattr(self.module, "known_by_answers", False):
+            digest.update(self._answers().encode())
         return digest.hexdigest()[:16]
 
     def prepare(self, image: Image.Image) -> tuple[Tensor, Placement]:
@@ -101,8 +109,8 @@ class ModelAdapter:
         Raises:
             ModelError: if the network does not return one row of numbers per image, or not what is told.
         """
-        with lent(self.module), torch.no_grad():
-            self.logits(self.probe_image())
+        with lent(self.module), torch.no_grad(), self.probing() as images:
+            self.logits(images)
         return self.__dict__["scoring"]
 
     def logits(self, images: Tensor) -> Tensor:
@@ -157,6 +165,16 @@ class ModelAdapter:
         other.__dict__.update({name: value for name, value in self.__dict__.items() if name in known})
         return other
 
+    def for_size(self, size: Size | None) -> ModelAdapter:
+        """Return the model as it is tried with images of ``(width, height)`` pixels: those of the data; None is any.
+
+        The network is the same, and so is the fingerprint of a network that takes images of every size.
+        """
+        if size is None or size == self.probe_size:
+            return self
+        _ = self.preprocessing  # one for both, with all that it finds out
+        return self.twin(self.module, probe_size=size)
+
     @cached_property
     def cam_layer(self) -> str:
         """Name of the layer that CAM methods look at: the given one, else the last one with a feature map.
@@ -166,18 +184,58 @@ class ModelAdapter:
         """
         if self.layer is not None:
             return self.layer
-        with self.explaining(), torch.no_grad():
-            return default_layer(self.module, lambda: self.logits(self.probe_image()))[0]
+        with self.explaining(), torch.no_grad(), self.probing() as images:
+            return default_layer(self.module, lambda: self.logits(images))[0]
 
     def _probe(self) -> Tensor:
-        with self.explaining(), torch.no_grad():
-            return self.logits(self.probe_image())
+        with self.explaining(), torch.no_grad(), self.probing() as images:
+            return self.logits(images)
 
     def probe_image(self) -> Tensor:
         """Return a drawn image as the network's input (1, C, H, W): the same in every process."""
-        noise = np.random.default_rng(51).integers(0, 256, (240, 320, 3), np.uint8)
-        tensor, _ = self.prepare(Image.fromarray(noise))
-        return tensor[None].to(self.device, self.dtype)
+        return self.preprocessing.drawn(self.probe_size)[None].to(self.device, self.dtype)
+
+    @contextmanager
+    def probing(self) -> Iterator[Tensor]:
+        """Lend a drawn image as the network's input (1, C, H, W).
+
+        Raises:
+            ModelError: if the network cannot take it, with both sizes.
+        """
+        images = self.probe_image()
+        try:
+            yield images
+        except (SaliencyError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if not self._breaks_with(images):
+                raise
+            size = f"{self.probe_size[0]} × {self.probe_size[1]}"
+            raise MisfitError(
+                f"Expected the network to take what `transform` makes of an image of {size} pixels, a tensor of shape "
+                f"{tuple(images.shape[1:])}, but it raised {type(error).__name__}: {error}. Let `transform` bring the "
+                "images to the size that the network is built for."
+            ) from error
+
+    def _breaks_with(self, images: Tensor) -> bool:
+        """Return whether the network alone raises, and not what was done with it."""
+        try:
+            with lent(self.module), torch.no_grad():
+                self.module(images)
+        except Exception:  # noqa: BLE001 - which error it is, the first one tells
+            return True
+        return False
+
+    def _answers(self) -> str:
+        """Return a hash of the answers to a drawn image: at the usual size, where the model takes that."""
+        try:
+            scores = self.for_size(_PROBE_SIZE)._probe()
+        except MisfitError:
+            if self.probe_size == _PROBE_SIZE:
+                raise
+            scores = self._probe()
+        text = " ".join(f"{score:.3g}" for score in scores.flatten().tolist())
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @contextmanager
     def explaining(self) -> Iterator[ModelAdapter]:
@@ -186,7 +244,15 @@ class ModelAdapter:
             yield self
 
     def __str__(self) -> str:
-        return f"{self.name or type(self.module).__name__}: {len(self.classes)} classes\n  scores: {self.scoring}"
+        lines = [f"{self.name or type(self.module).__name__}: {len(self.classes)} classes"]
+        try:
+            lines.append(f"  scores: {self.scoring}")
+            seen = self.preprocessing.placements or {self.probe_size: self.preprocessing.placement(self.probe_size)}
+            lines += [f"  sees {describe(placement, size)}" for size, placement in list(seen.items())[:_TOLD_SIZES]]
+        except MisfitError as error:
+            # A network of one size says no more before it has met the data.
+            lines.append(f"  not tried with its data yet: {error}")
+        return "\n".join(lines)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, list[tuple[str, object]]]]:

@@ -22,6 +22,7 @@ from fiftyone_saliency.models import (
 )
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
 from fiftyone_saliency.models.options import LoadOptions
+from fiftyone_saliency.models.preprocessing import GivenPlacement
 from fiftyone_saliency.models.registry import registered_models
 
 
@@ -78,9 +79,10 @@ def load(
     weights: str | Path | None = None,
     prompts: Sequence[str] | None = None,
     scores: Scores | None = None,
+    placement: GivenPlacement = None,
 ) -> ModelAdapter:
     """See `fiftyone_saliency.load_model`."""
-    options = LoadOptions(classes, transform, layer, weights, prompts, scores)
+    options = LoadOptions(classes, transform, layer, weights, prompts, scores, placement)
     registered = registered_models().get(source) if isinstance(source, str) else None
     # Weights belong to an architecture: they pass over a registered model of the same name.
     if registered is None or (weights is not None and from_torchvision.matches(source)):
@@ -113,7 +115,8 @@ def _from_source(source: Any, options: LoadOptions) -> ModelAdapter:
 def _override(model: ModelAdapter, options: LoadOptions) -> ModelAdapter:
     options.refuse("weights", model.name)
     options.refuse("prompts", model.name)
-    if all(said is None for said in (options.classes, options.transform, options.layer, options.scores)):
+    said = (options.classes, options.transform, options.layer, options.scores, options.placement)
+    if all(one is None for one in said):
         return model
     return replace(
         model,
@@ -121,4 +124,6 @@ def _override(model: ModelAdapter, options: LoadOptions) -> ModelAdapter:
         transform=options.transform or model.transform,
         layer=options.layer or model.layer,
         scores=options.scores or model.scores,
+        # What was said of one transform does not hold for another.
+        placement=options.placement or (None if options.transform else model.placement),
     )

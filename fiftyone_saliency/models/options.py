@@ -12,8 +12,9 @@ from typing import Any
 from torch import nn
 
 from fiftyone_saliency.core.errors import ArgumentError, MissingExtraError, ModelError
-from fiftyone_saliency.core.types import Scores
+from fiftyone_saliency.core.types import Placement, Scores
 from fiftyone_saliency.models.adapter import ModelAdapter, check_classes
+from fiftyone_saliency.models.preprocessing import GivenPlacement
 
 _USES = {
     "weights": "a torch network, or the name of an architecture of torchvision, timm or open_clip",
@@ -31,6 +32,14 @@ class LoadOptions:
     weights: str | Path | None = None
     prompts: Sequence[str] | None = None
     scores: Scores | None = None
+    placement: GivenPlacement = None
+
+    def __post_init__(self) -> None:
+        if not (self.placement is None or isinstance(self.placement, Placement) or callable(self.placement)):
+            raise ArgumentError(
+                "Expected `placement` to be a `Placement`, or a function from the size (width, height) of an image to "
+                f"one, but got {self.placement!r}. Pass Placement(x, y, width, height), in shares of the image."
+            )
 
     def refuse(self, argument: str, source: object) -> None:
         """Raise if an argument is given that this source has no use for.
@@ -74,7 +83,8 @@ class LoadOptions:
                 "Pass a callable that turns a PIL image into a tensor (C, H, W)."
             )
         names = check_classes(self.classes or (None if classes is None else list(classes)), name)
-        return ModelAdapter(module, names, chosen, self.layer, name, differentiable, self.scores or scores)
+        told = self.scores or scores
+        return ModelAdapter(module, names, chosen, self.layer, name, differentiable, told, self.placement)
 
 
 def import_extra(package: str, extra: str, source: object) -> Any:

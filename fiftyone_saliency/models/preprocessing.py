@@ -1,8 +1,7 @@
 """A transform together with its inverse: where does the network's input lie in the image?
 
-The answer is measured, not parsed: two grey ramps (left to right, top to bottom) go through the transform, and
-a straight line fitted to each says which part of the image every input pixel came from. That holds for any
-deterministic transform that keeps the image upright (resize, crop, pad), whoever wrote it.
+The answer never comes from grey levels, which a step may bend, clip or standardise as it likes: it is said by hand, or
+found by markers that are told apart by when they change (`models.locating`).
 """
 
 from __future__ import annotations
@@ -10,24 +9,30 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.errors import ModelError, SaliencyError
 from fiftyone_saliency.core.types import Placement
+from fiftyone_saliency.models.locating import WAY_OUT, find, refuse_moving
 
+Size = tuple[int, int]
+GivenPlacement = Placement | Callable[[Size], Placement] | None
 _CACHED_SIZES = 4096
 _PROBE = (131, 97)
 _REPEATS = 8
-_WAVES = 8
-_ROUNDING = 3 / 255
-_UPRIGHT = "Use the preprocessing of evaluation: resize, crop, pad, normalise."
+# Below this, an image has too few pixels to hold markers in a part of it.
+_FEW_PIXELS = 16
+
+
+class MisfitError(ModelError):
+    """Transform or network cannot take an image of this size; with one of another size they may."""
 
 
 class Preprocessing:
@@ -35,44 +40,89 @@ class Preprocessing:
 
     Args:
         transform: what turns an RGB ``PIL.Image`` into a tensor (C, H, W).
+        given: where its output lies in the image, if a person says so: a placement for all images, or a function from
+            the size ``(width, height)`` of an image to a placement; None finds out.
     """
 
-    def __init__(self, transform: Callable[[Image.Image], Any]) -> None:
-        self._transform = transform
-        self._placements: dict[tuple[int, int], Placement] = {}
+    def __init__(self, transform: Callable[[Image.Image], Any], given: GivenPlacement = None) -> None:
+        self._transform, self._given = transform, given
+        self._found: dict[Size, Future[tuple[Placement, tuple[int, ...] | None]]] = {}
+        self._proved = False
         self._lock = threading.Lock()
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Placement]:
-        """Return the network's input, float (C, H, W), and where it lies in the image."""
-        return self._run(image), self.placement(image.size)
+        """Return the network's input, float (C, H, W), and where it lies in the image.
 
-    def placement(self, size: tuple[int, int]) -> Placement:
+        Raises:
+            ModelError: if the transform has no placement, or this image comes out in another size than others of its
+                size.
+        """
+        output = self._run(image)
+        placement, shape = self._place(image.size)
+        if shape is not None and output.shape != shape:
+            raise ModelError(
+                f"Expected `transform` to turn all images of {_text(image.size)} pixels into tensors of one shape, "
+                f"{shape}, but got {tuple(output.shape)}. Its crop depends on the content. {WAY_OUT}"
+            )
+        return output, placement
+
+    def placement(self, size: Size) -> Placement:
         """Return where the network's input lies in an image of ``(width, height)`` pixels.
 
         Raises:
-            ModelError: if the transform turns, mirrors or randomly moves the image.
+            ModelError: if the transform turns, mirrors or randomly moves the image, or crops by content.
         """
+        return self._place(size)[0]
+
+    @property
+    def placements(self) -> dict[Size, Placement]:
+        """What was found so far, by size of image."""
         with self._lock:
-            known = self._placements.get(size)
-        if known is None:
-            known = self._measure(*size)
-            with self._lock:
-                if len(self._placements) >= _CACHED_SIZES:
-                    self._placements.clear()
-                self._placements[size] = known
-        return known
+            known = [(size, future) for size, future in self._found.items() if future.done()]
+        return {size: future.result()[0] for size, future in known if future.exception() is None}
+
+    def drawn(self, size: Size) -> Tensor:
+        """Return what the transform makes of a drawn picture, and find out where that lies.
+
+        Raises:
+            ModelError: if the transform cannot take it, or has no placement.
+        """
+        output = self._try(noise_picture(size))
+        _ = self.placement(size)
+        return output
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """What the transform makes of a fixed picture: equal for equal preprocessing, in any process."""
-        noise = np.random.default_rng(51).integers(0, 256, (_PROBE[1], _PROBE[0], 3), np.uint8)
-        output, *again = (self._run(Image.fromarray(noise)).double().numpy() for _ in range(_REPEATS))
+        """What the transform makes of a fixed picture: equal for equal preprocessing, in any process.
+
+        Raises:
+            ModelError: if it cannot take the picture, or makes something else of it every time.
+        """
+        return self._digest(_PROBE)
+
+    def fingerprint_at(self, size: Size) -> bytes:
+        """Return the fingerprint; of a transform that takes images of one size only, what it makes of that size.
+
+        Raises:
+            ModelError: if it cannot take such a picture either, or makes something else of it every time.
+        """
+        try:
+            return self.fingerprint
+        except MisfitError:
+            return self._digest(size)
+
+    def _digest(self, size: Size) -> bytes:
+        picture = noise_picture(size)
+        output, *again = (self._try(picture).double().numpy() for _ in range(_REPEATS))
         if not all(np.array_equal(output, other, equal_nan=True) for other in again):
             raise ModelError(
                 "Expected `transform` to give the same output for the same image, but got two unlike ones. "
                 "Use the preprocessing of evaluation, without random augmentation."
             )
-        return hashlib.sha256(repr(output.shape).encode() + np.round(output, 4).tobytes()).digest()
+        digest = hashlib.sha256(repr(output.shape).encode() + np.round(output, 4).tobytes())
+        if self._given is not None:
+            digest.update(repr([self.placement(some) for some in (size, (size[1], size[0]))]).encode())
+        return digest.digest()
 
     def _run(self, image: Image.Image) -> Tensor:
         output = self._transform(image)
@@ -84,61 +134,60 @@ class Preprocessing:
             )
         return output.as_subclass(torch.Tensor)
 
-    def _measure(self, width: int, height: int) -> Placement:
-        _ = self.fingerprint  # a transform that moves the image at random has no placement
-        frame = (height, width)
-        black, white = (self._grey(np.full(frame, level, np.uint8)) for level in (0, 255))
-        contrast = white - black
-        inside = np.abs(contrast) > 0.5 * np.abs(contrast).max()
-        if not inside.any():
-            raise ModelError(
-                "Expected `transform` to tell a white image from a black one, but it did not, so where its output "
-                f"lies in the image cannot be measured. {_UPRIGHT}"
-            )
-        placed = []
-        for levels, pixels, axis in ((_levels(width, height).T, width, 1), (_levels(height, width), height, 0)):
-            output = self._grey(levels)
-            ramp = np.divide(output - black, contrast, out=np.full_like(output, np.nan), where=inside)
-            placed.append(_fit(ramp, pixels, axis))
-        (x, extent_x), (y, extent_y) = placed
-        return Placement(x, y, extent_x, extent_y)
+    def _try(self, picture: Image.Image) -> Tensor:
+        """Run the transform on a drawn picture; what it cannot do with it is an error of the model."""
+        try:
+            return self._run(picture)
+        except SaliencyError:
+            raise
+        except Exception as error:
+            raise MisfitError(
+                f"Expected `transform` to take an RGB PIL image of {_text(picture.size)} pixels, but it raised "
+                f"{type(error).__name__}: {error}. Let it take images of any size, as `PIL.Image` and not as arrays."
+            ) from error
 
-    def _grey(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Send a grey picture through the transform; return its first channel (H, W)."""
-        return self._run(Image.fromarray(np.repeat(levels[:, :, None], 3, axis=2)))[0].double().numpy()
+    def _place(self, size: Size) -> tuple[Placement, tuple[int, ...] | None]:
+        """Return the placement, and the shape of the output where that was looked at."""
+        with self._lock:
+            future = self._found.get(size)
+            mine = future is None
+            if future is None:
+                if len(self._found) >= _CACHED_SIZES:
+                    self._found.clear()
+                future = self._found[size] = Future()
+        if mine:
+            try:
+                future.set_result(self._find(size))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+    def _find(self, size: Size) -> tuple[Placement, tuple[int, ...] | None]:
+        if self._given is not None:
+            return _check_given(self._given, size), None
+        _ = self.fingerprint_at(size)  # a transform that moves the image at random has no placement
+        placement, certain = find(self._transform, self._try, size)
+        if not certain and not self._proved and min(size) >= _FEW_PIXELS:
+            refuse_moving(self._try, size, placement)
+            self._proved = True
+        return placement, tuple(self._try(noise_picture(size)).shape)
 
 
-def _levels(count: int, across: int) -> NDArray[np.uint8]:
-    """Return a ramp (count, across); waves of one level across it make the mean over them finer than a level."""
-    ramp = (np.arange(count) + 0.5) / count * 255
-    wave = (np.arange(across) + 0.5) / across * _WAVES % 1 - 0.5 if across > 2 * _WAVES else np.zeros(across)
-    return np.clip(np.rint(ramp[:, None] + wave), 0, 255).astype(np.uint8)
+def noise_picture(size: Size) -> Image.Image:
+    """Return noise of ``(width, height)`` pixels, the same in every process."""
+    noise = np.random.default_rng(51).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(noise)
 
 
-def _fit(ramp: NDArray[np.float64], pixels: int, axis: int) -> tuple[float, float]:
-    """Fit image position = start + extent * input position along one axis of a ramp from 0 to 1."""
-    known = ~np.all(np.isnan(ramp), axis=1 - axis)
-    profile = np.nanmean(ramp[:, known] if axis else ramp[known], axis=1 - axis)
-    count = ramp.shape[axis]
-    where = (np.nonzero(known)[0] + 0.5) / count
-    if pixels == 1:
-        # One pixel has no slope: its image fills what is known.
-        extent = count / len(where)
-        return float(-(where[0] - 0.5 / count) * extent), float(extent)
-    # The outer parts are flat where a filter met the border; the middle half is not.
-    low, high = np.quantile(where, (0.25, 0.75)) if len(where) > 8 else (where[0], where[-1])
-    middle = (where >= low) & (where <= high)
-    if middle.sum() < 2:
-        raise ModelError("Expected `transform` to return more than one pixel per side. Check its output size.")
-    extent, start = np.polyfit(where[middle], profile[middle], 1)
-    line = np.full(count, np.nan)
-    line[np.nonzero(known)[0][middle]] = start + extent * where[middle]
-    # The whole ramp, not its profile: a turned ramp still has a straight profile.
-    residual = np.nanmax(np.abs((ramp if axis else ramp.T) - line))
-    # Levels are whole numbers, and few source pixels make steps instead of a ramp.
-    if extent <= 0 or residual > _ROUNDING + 1 / pixels:
+def _check_given(given: Placement | Callable[[Size], Placement], size: Size) -> Placement:
+    placement = given if isinstance(given, Placement) else given(size)
+    if not isinstance(placement, Placement):
         raise ModelError(
-            "Expected `transform` to keep the image upright and not to move it at random, but a ramp did not "
-            f"come out as a ramp. {_UPRIGHT}"
+            f"Expected `placement` to return a `Placement` for an image of {_text(size)} pixels, but got {placement!r}."
         )
-    return float(start), float(extent)
+    return placement
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]} × {size[1]}"

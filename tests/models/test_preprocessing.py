@@ -234,16 +234,20 @@ def test_a_transform_that_gives_no_tensor_is_refused(transform, got):
         preprocessing(Image.new("RGB", (160, 120)))
 
 
+def test_a_transform_that_shows_nothing_of_the_image_is_refused_in_words():
+    with pytest.raises(ModelError, match=r"Expected `transform` to keep the image upright .* 0% came out"):
+        Preprocessing(lambda image: torch.zeros(3, 8, 8)).placement((40, 30))
+
+
 @pytest.mark.parametrize(
-    "transform",
+    ("transform", "got"),
     [
-        lambda image: torch.zeros(3, 8, 8),
-        # standardised by its own mean and deviation, as medical pipelines do: a flat picture is 0 / 0
-        lambda image: (lambda t: (t - t.mean()) / t.std())(transforms.ToTensor()(image)),
+        (lambda image: torch.from_numpy(image.transpose(2, 0, 1)), "TypeError"),
+        (lambda image: transforms.ToTensor()(image).reshape(3, 36, 36), "RuntimeError"),
     ],
 )
-def test_a_transform_whose_placement_cannot_be_measured_is_refused_in_words(transform):
-    with pytest.raises(ModelError, match="transform"):
+def test_a_transform_that_cannot_take_a_picture_is_an_error_of_the_model(transform, got):
+    with pytest.raises(ModelError, match=f"an RGB PIL image of 40 × 30 pixels, but it raised {got}"):
         Preprocessing(transform).placement((40, 30))
 
 
