@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_saliency.api.models import load_model
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.core.errors import FieldError, ModelError
 from fiftyone_saliency.core.targets import parse_target
 from fiftyone_saliency.core.types import Failure, SampleItem
@@ -73,7 +73,7 @@ def subsample(samples: Any, model: Any, run: str, count: int, seed: int) -> Subs
         ModelError: if the model is not the run's.
         FieldError: if no sample carries a map of the run.
     """
-    adapter = load_model(model)
+    adapter = load_fitted(model, samples)
     record = load_run_of(samples, run, adapter)
     request = record.request
     items = read_items(carrying(samples, record), request.gt_field, request.pred_field)

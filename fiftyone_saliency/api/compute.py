@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import fiftyone as fo
 
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.api._progress import Progress
 from fiftyone_saliency.api._work import FieldWork, Work
 from fiftyone_saliency.api._workers import check_batch_size, count_workers
-from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, RunConflictError
 from fiftyone_saliency.core.targets import GROUND_TRUTH, PREDICTED, TargetSpec, parse_target
@@ -183,7 +183,7 @@ def compute_saliency_targets(
         raise ArgumentError('Expected `targets` to name a field and a target, but got none. Pass {"why": "predicted"}.')
     dataset = require_samples(samples)
     dataset.reload()
-    adapter = load_model(model)
+    adapter = load_fitted(model, samples)
     method_name, attributor = get_method(method, parameters)
     _check_fit(method_name, adapter)
     specs = {field: parse_target(target, adapter.classes) for field, target in targets.items()}

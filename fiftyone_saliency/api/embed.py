@@ -9,9 +9,9 @@ from typing import Any
 import fiftyone as fo
 import numpy as np
 
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._workers import check_batch_size, count_workers
-from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.embeddings import PARTS, Embeddings, Part
 from fiftyone_saliency.core.types import Failure, SampleItem
@@ -81,7 +81,7 @@ def embed_parts(
     require_samples(samples)
     if field is not None:
         require_field(samples, field, fo.Heatmap, "field")
-    embedder = Embedder(load_model(model))
+    embedder = Embedder(load_fitted(model, samples))
     embedder.probe()
     heatmaps = {} if field is None else dict(zip(*samples.values(["id", field]), strict=True))
     found: list[Embedding] = []

@@ -9,10 +9,10 @@ from typing import Any
 import fiftyone as fo
 
 from fiftyone_saliency.api._examples import load_run_of
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._scenes import Scenes
 from fiftyone_saliency.api._workers import check_batch_size, count_workers
-from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_choice, check_int, check_seed
 from fiftyone_saliency.core.errors import FieldError
 from fiftyone_saliency.core.hiding import FILLS, Fill, Hidden, HiddenRegion
@@ -99,7 +99,7 @@ def hide_region(
             require_field(samples, field, fo.Classification, argument)
     if store_field is not None:
         _check_free(dataset, store_field)
-    adapter = load_model(model)
+    adapter = load_fitted(model, samples)
     record = None if run is None else load_run_of(samples, run, adapter)
     Predictor(adapter).probe()
     items = read_items(samples, gt_field, pred_field)

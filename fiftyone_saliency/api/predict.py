@@ -6,9 +6,9 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.api._workers import check_batch_size, count_workers
-from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.core.checks import check_range
 from fiftyone_saliency.core.errors import ArgumentError, FieldError
 from fiftyone_saliency.core.types import Failure, LabelsPrediction, Prediction
@@ -61,7 +61,7 @@ def predict(
     dataset = require_samples(samples)
     check_name(pred_field, "pred_field")
     field = dataset.get_field(pred_field)
-    adapter = load_model(model)
+    adapter = load_fitted(model, samples)
     predictor = Predictor(adapter, threshold=_threshold(threshold, adapter))
     predictor.probe()
     kind = fo.Classification if adapter.scoring.exclusive else fo.Classifications

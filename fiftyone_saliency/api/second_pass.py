@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fiftyone_saliency.api._fitted import load_fitted
 from fiftyone_saliency.api._progress import Progress
 from fiftyone_saliency.api._workers import check_batch_size
 from fiftyone_saliency.api.compute import compute_saliency
-from fiftyone_saliency.api.models import load_model
 from fiftyone_saliency.api.predict import predict
 from fiftyone_saliency.core.checks import check_int
 from fiftyone_saliency.core.errors import ArgumentError, ImageError, ModelError
 from fiftyone_saliency.core.evidence import Evidence
+from fiftyone_saliency.core.images import read_image
 from fiftyone_saliency.dataset import runs, store
 from fiftyone_saliency.dataset.fields import require_samples
 from fiftyone_saliency.dataset.regions import read_evidence
-from fiftyone_saliency.runtime.loading import read_image
 
 _FIELD, _LABELS = "second_pass", "second_pass_predictions"
 
@@ -70,7 +70,7 @@ def second_pass(
             f"Expected run {run.key} to explain stored predictions, but its target is {request.target!r}. "
             'Repeat a run with target="predicted".'
         )
-    adapter = load_model(model)
+    adapter = load_fitted(model, samples)
     if adapter.fingerprint != request.model:
         raise ModelError(
             f"Expected the model of run {run.key}, {run.model_name!r}, but {adapter.name!r} has other weights, layer "

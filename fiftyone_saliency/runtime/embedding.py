@@ -58,8 +58,8 @@ class Embedder:
         Raises:
             ModelError: if the model has no layer with a feature map, or it does not fit its preprocessing.
         """
-        with self.model.explaining(), torch.no_grad():
-            self._features(self.model.probe_image())
+        with self.model.explaining(), torch.no_grad(), self.model.probing() as images:
+            self._features(images)
 
     def __call__(self, chunk: Loaded, maps: Maps | None = None) -> ChunkResult[Embedding]:
         """Embed a chunk.

@@ -117,8 +117,7 @@ class Explainer:
         Raises:
             SaliencyError: if the model, its classes, its preprocessing, the layer and the method do not agree.
         """
-        with self.model.explaining():
-            images = self.model.probe_image()
+        with self.model.explaining(), self.model.probing() as images:
             attribute(self.method, self.model, self.batch(images, (_NOWHERE,), (0,)))
 
     def still_explains(self, item: SampleItem, slot: int, label: str) -> bool:
@@ -231,8 +230,8 @@ class Predictor:
         Raises:
             ModelError: if the model, its classes and its preprocessing do not agree, or its scores may be anything.
         """
-        with self.model.explaining(), torch.no_grad():
-            self.model.probabilities(self.model.logits(self.model.probe_image()))
+        with self.model.explaining(), torch.no_grad(), self.model.probing() as images:
+            self.model.probabilities(self.model.logits(images))
 
     def __call__(self, chunk: Loaded) -> ChunkResult[Prediction | LabelsPrediction]:
         """Predict a chunk."""
