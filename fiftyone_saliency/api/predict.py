@@ -12,7 +12,7 @@ from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.core.checks import check_range
 from fiftyone_saliency.core.errors import ArgumentError, FieldError
 from fiftyone_saliency.core.types import Failure, LabelsPrediction, Prediction
-from fiftyone_saliency.dataset.fields import check_name, fields_of, require_field, require_samples
+from fiftyone_saliency.dataset.fields import check_name, fields_of, require_field, require_samples, with_all_fields
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.runtime.loading import load_ahead
@@ -146,7 +146,9 @@ def evaluate(
         # FiftyOne stores the verdicts in a field of that name, and deletes that field with the evaluation.
         raise FieldError(f"Expected `eval_key` to be new, but {eval_key!r} is a field. Choose another name.")
     try:
-        return samples.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)
+        # A view that selects fields would not show the new one.
+        whole = with_all_fields(samples)
+        return whole.evaluate_classifications(pred_field, gt_field=gt_field, eval_key=eval_key, progress=False)
     except BaseException:
         # FiftyOne registers it first: an evaluation without results would stay.
         if dataset.has_evaluation(eval_key):

@@ -21,7 +21,7 @@ from fiftyone_saliency.core.errors import ImageError
 from fiftyone_saliency.core.maps import LEVELS, drawn_range
 from fiftyone_saliency.core.overlay import overlay
 from fiftyone_saliency.core.pictures import read_pixels
-from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.fields import heatmap_of, require_field, require_samples
 from fiftyone_saliency.dataset.store import read_map
 
 _GAP = 4
@@ -85,7 +85,7 @@ def pairs_picture(sample: fo.Sample, before: str, after: str, size: int = 224) -
     image = read_image(sample.filepath)
     scale = size / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    heatmaps = [sample[name] for name in (before, after)]
+    heatmaps = [heatmap_of(sample, name) for name in (before, after)]
     drawn = [None if h is None else _drawn(h.map_path, *(h[name] for name in _SCALE)) for h in heatmaps]
     top = max((one.high for one in drawn if one is not None), default=0.0)
     maps = [None if h is None else read_map(h) for h in heatmaps]

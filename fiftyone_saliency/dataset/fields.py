@@ -106,3 +106,32 @@ def require_field(samples: Any, name: Any, types: type | tuple[type, ...], argum
     if document is None or not issubclass(document, types):
         got = document.__name__ if document is not None else type(field).__name__
         raise FieldError(f"Expected `{argument}` to name a {wanted} field, but {name!r} is a {got} field.")
+
+
+def heatmap_of(sample: Any, name: str) -> fo.Heatmap | None:
+    """Return a sample's heatmap, or None where it has none.
+
+    Raises:
+        FieldError: if the sample has no such field, its view leaves it out, or it is no Heatmap field.
+    """
+    try:
+        value = sample[name]
+    except KeyError as error:
+        raise FieldError(
+            f"Expected the sample to have the Heatmap field {name!r}, but it has none, or its view leaves it out. Pass "
+            "a sample of the dataset, or of a view with the field."
+        ) from error
+    if value is not None and not isinstance(value, fo.Heatmap):
+        raise FieldError(f"Expected {name!r} to be a Heatmap field, but it is a {type(value).__name__}.")
+    return value
+
+
+def with_all_fields(samples: Any) -> Any:
+    """Return a collection without its selections of fields: nothing can be written beside those."""
+    if isinstance(samples, fo.Dataset):
+        return samples
+    view: Any = samples._dataset.view()
+    for stage in samples._stages:
+        if not isinstance(stage, fo.SelectFields):
+            view = view.add_stage(stage)
+    return view
