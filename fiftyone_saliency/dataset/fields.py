@@ -108,7 +108,7 @@ def require_field(samples: Any, name: Any, types: type | tuple[type, ...], argum
         raise FieldError(f"Expected `{argument}` to name a {wanted} field, but {name!r} is a {got} field.")
 
 
-def heatmap_of(sample: Any, name: str) -> fo.Heatmap | None:
+def heatmap_of(sample: Any, name: str) -> Any:
     """Return a sample's heatmap, or None where it has none.
 
     Raises:
