@@ -43,6 +43,7 @@ class Source:
     extra: str | None = None
 
 
+_WEIGHTS = {".bin", ".ckpt", ".pt", ".pt2", ".pth", ".safetensors", ".torchscript"}
 # In the order in which they are asked: special networks before any torch.nn.Module, and any function last.
 SOURCES = (
     Source("torchvision", "a name such as `resnet50`", from_torchvision),
@@ -105,6 +106,12 @@ def _from_source(source: Any, options: LoadOptions) -> ModelAdapter:
     loader = next((s.loader for s in SOURCES if s.loader.matches(source)), None)
     if loader is not None:
         return loader.load(source, options)
+    if isinstance(source, (str, Path)) and Path(source).suffix.lower() in _WEIGHTS:
+        raise ModelError(
+            f"Expected a network, but got the file {source}. Pass the network or the name of its architecture and "
+            "`weights=` with this file; where it holds a whole program, pass torch.jit.load(file) or "
+            "torch.export.load(file)."
+        )
     accepted = "; ".join(s.accepts for s in SOURCES)
     if isinstance(source, str):
         known = {*registered_models(), *from_torchvision.names()}

@@ -245,3 +245,9 @@ def test_nothing_optional_is_imported_before_it_is_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", ["best.ckpt", "runs/last.PT", Path("model.safetensors"), "program.pt2"])
+def test_a_file_of_weights_alone_says_how_to_load_it(file):
+    with pytest.raises(ModelError, match=r"Expected a network, but got the file .*`weights=` with this file"):
+        load(file, ["a", "b"])
