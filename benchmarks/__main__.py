@@ -13,7 +13,18 @@ from pathlib import Path
 from examples._workspace import use_workspace
 
 RESULTS = Path(__file__).parent / "results"
-ALL = ("grad_cam", "targets", "occlusion", "rise", "overhead", "memory", "region_shares", "coverage", "planted_cue")
+ALL = (
+    "grad_cam",
+    "targets",
+    "occlusion",
+    "rise",
+    "overhead",
+    "memory",
+    "region_shares",
+    "coverage",
+    "preference",
+    "planted_cue",
+)
 
 
 def main() -> None:

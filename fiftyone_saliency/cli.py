@@ -61,6 +61,8 @@ def _gate(options: argparse.Namespace) -> int:
         samples,
         max_share=dict(options.max_share),
         min_share=dict(options.min_share),
+        min_needed=dict(options.min_needed),
+        model=options.model,
         min_accuracy=options.min_accuracy,
         max_wrong_reason=options.max_wrong_reason,
         by=options.by,
@@ -114,15 +116,16 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--overwrite", action="store_true", help="replace files of that name")
 
     gate = _command(commands, "gate", _gate, "end with status 1 where the reasons fall short")
-    for name, what in (("--max-share", "most"), ("--min-share", "least")):
+    limits = (
+        ("--max-share", "most of the evidence in a region, such as head=0.3"),
+        ("--min-share", "least of the evidence in a region, such as uniform=0.5"),
+        ("--min-needed", "least share of answers that change when a region is hidden from --model, above the control"),
+    )
+    for name, what in limits:
         gate.add_argument(
-            name,
-            type=_limit,
-            action="append",
-            default=[],
-            metavar="REGION=SHARE",
-            help=f"{what} of the evidence in a region, such as head=0.3; may be repeated",
+            name, type=_limit, action="append", default=[], metavar="REGION=SHARE", help=f"{what}; may be repeated"
         )
+    gate.add_argument("--model", metavar="NAME", help="registered name of the model that computed the maps")
     gate.add_argument("--min-accuracy", type=float, metavar="SHARE", help="least accuracy")
     gate.add_argument(
         "--max-wrong-reason",

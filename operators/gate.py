@@ -8,7 +8,9 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 import fiftyone_saliency as fos
+from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.api.regions import region_names
+from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.core.escaping import markdown
 
 from . import _entries
@@ -20,6 +22,7 @@ from ._operator import SaliencyOperator
 _SIDES = (
     ("max_share", "At most so much of the evidence on", "At most on {}", 0.3),
     ("min_share", "At least so much of the evidence on", "At least on {}", 0.5),
+    ("min_needed", "At least so many answers need (asks the model)", "At least need {}", 0.3),
 )
 
 
@@ -54,6 +57,8 @@ class CheckGate(SaliencyOperator):
             for number, name in enumerate(names):
                 if name in chosen:
                     form.number(f"{side}__{number}", each.format(markdown(name)), default=start, low=0, high=1)
+        if form["min_needed"]:
+            _entries.choose_model(form, _run_of(form))
         form.number("min_accuracy", "Least accuracy", "Empty: no limit", low=0, high=1, required=False)
         form.switch("by_class", "Hold each class to them, too")
         form.switch("require_trust", "Only maps that passed “check trust”", default=True)
@@ -71,9 +76,19 @@ class CheckGate(SaliencyOperator):
             require_trust=form["require_trust"],
             gt_field=form["gt_field"],
             pred_field=form["pred_field"],
+            # A form names a registered model: never a file, an architecture or a hub.
+            model=load_registered(form["model"]) if form["min_needed"] else None,
             **_limits(form, region_names(samples, form["regions"])),
         )
         return Answer(str(verdict), verdict.to_json(), then=None)
+
+
+def _run_of(form: Form) -> Any:
+    """Return the run that the chosen maps are of, which names their model; None of maps of no run."""
+    try:
+        return fos.load_run(form.ctx.dataset, form["field"])
+    except SaliencyError:
+        return None
 
 
 def _limits(form: Form, names: list[str]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fiftyone_saliency.core.colours import RIGHT, WRONG, region_colours
+from fiftyone_saliency.core.colours import RIGHT, UNDECIDED, WRONG, region_colours
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair, show, shown_labels
 from fiftyone_saliency.core.escaping import markdown, plotly
 from fiftyone_saliency.core.evidence import RegionShare
+from fiftyone_saliency.core.preference import NO_PREFERENCE
 from fiftyone_saliency.core.reasons import Reason, Reasons
 from fiftyone_saliency.core.statistics import Summary
 
@@ -23,6 +24,8 @@ def region_figure(
 ) -> Figure:
     """Draw the matrix with each cell in the colour of its dominant region, the fuller the higher its share.
 
+    Cells whose maps prefer no region to chance have a grey of their own, and say so.
+
     Args:
         reasons: what was measured.
         counts: the confusion counts of the same samples, which say what rows and columns there are.
@@ -32,23 +35,25 @@ def region_figure(
     regions = reasons.regions
     colours = region_colours(regions, reasons.right_regions)
     # One trace for all regions: each colour has its own stretch of the scale.
-    palette = list(dict.fromkeys(colours.values()))
+    palette = [*dict.fromkeys(colours.values()), UNDECIDED]
     scale: list[list[Any]] = []
     for i, colour in enumerate(palette):
         scale += [[i / len(palette), _DIM], [(i + 0.9999) / len(palette), colour]]
-    scale = [*scale[:-1], [1, scale[-1][1]]] if scale else [[0, _DIM], [1, _DIM]]
+    scale = [*scale[:-1], [1, UNDECIDED]]
 
     def value(cell: Reason) -> float | None:
         share = None if cell.dominant is None else cell.shares[cell.dominant].mean
         if cell.dominant is None or share is None:
-            return None
+            return None if cell.state is None else len(palette)
         return palette.index(colours[cell.dominant]) + min(share, 0.9998)
 
     def text(cell: Reason) -> str:
         share = None if cell.dominant is None else cell.shares[cell.dominant].mean
-        return "" if share is None else f"{plotly(cell.dominant)}<br>{share:.0%}"
+        if cell.dominant is None or share is None:
+            return cell.state or ""
+        return f"{plotly(cell.dominant)}<br>{share:.0%}"
 
-    return _matrix(reasons, counts, errors_only, chosen, (value, text, scale, len(palette) or 1))
+    return _matrix(reasons, counts, errors_only, chosen, (value, text, scale, len(palette)))
 
 
 def rightness_figure(
@@ -60,8 +65,10 @@ def rightness_figure(
         return None if cell.right is None else cell.right.mean
 
     def text(cell: Reason) -> str:
-        mean = value(cell)
-        return "" if mean is None else percent(mean)
+        mean, none = value(cell), cell.no_preference.mean or 0
+        if mean is None:
+            return ""
+        return percent(mean) + (f"<br>{NO_PREFERENCE} {percent(none)}" if none > 1 / 2 else "")
 
     return _matrix(reasons, counts, errors_only, chosen, (value, text, _RIGHTNESS, 1))
 
@@ -121,8 +128,15 @@ def describe(reason: Reason) -> str:
     undefined = reason.count - reason.n
     text = " · ".join(parts) + f" (n = {reason.n}" + (f", {undefined} undefined)" if undefined else ")")
     if reason.right is not None and reason.right.mean is not None:
-        text += f" · right reason **{reason.right.mean:.0%}**"
+        text += f" · right reason **{reason.right.mean:.0%}**{_rest(reason)}"
     return text
+
+
+def _rest(reason: Reason) -> str:
+    """Return what the reasons that are not right are: wrong ones, and none at all."""
+    wrong = "" if reason.wrong is None or reason.wrong.mean is None else f", wrong {reason.wrong.mean:.0%}"
+    none = reason.no_preference.mean
+    return wrong + ("" if none is None else f", {NO_PREFERENCE} {none:.0%}")
 
 
 def _matrix(
@@ -168,7 +182,7 @@ def _hover(cell: Reason) -> str:
         if share.mean is not None:
             lines.append(f"{plotly(name)} {share.mean:.0%}{_interval(share)}, area {share.area or 0:.0%}, n {share.n}")
     if cell.right is not None and cell.right.mean is not None:
-        lines.append(f"right reason {cell.right.mean:.0%}{_interval(cell.right)}")
+        lines.append(f"right reason {cell.right.mean:.0%}{_interval(cell.right)}{_rest(cell)}")
     return "<br>".join(lines)
 
 

@@ -73,6 +73,22 @@ def test_a_gate_that_passes_ends_with_0_and_writes_its_numbers(dataset, shared, 
     assert capsys.readouterr().out == f"{gate}\n"
 
 
+def test_answers_that_need_a_region_can_be_asked_for(dataset, shared, capsys):
+    fos.register_model("colours", colours)
+    limits = ["--min-needed", "square=0.05", "--without-trust", "--bound", "mean"]
+    assert main(["gate", *shared, *limits, "--model", "colours"]) in {0, 1}
+    assert "answers that change without square, above the control" in capsys.readouterr().out
+    assert main(["gate", *shared, *limits]) == 2
+    assert "Expected `model` for min_needed={'square': ...}" in capsys.readouterr().err
+    fos.unregister_model("colours")
+
+
+def colours():
+    from tests.models_for_tests import CLASSES, CROP, ColourNet
+
+    return fos.load_model(ColourNet(), CLASSES, CROP)
+
+
 def test_eleven_right_of_twelve_are_no_proof_of_seven_in_ten(shared):
     assert main(["gate", *shared, "--min-accuracy", "0.7"]) == 1
     assert main(["gate", *shared, "--min-accuracy", "0.7", "--bound", "mean"]) == 0

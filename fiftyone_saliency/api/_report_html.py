@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fiftyone_saliency.api._report_pictures import Album
-from fiftyone_saliency.core.colours import RIGHT, WRONG, region_colours
+from fiftyone_saliency.core.colours import RIGHT, UNDECIDED, WRONG, region_colours
 from fiftyone_saliency.core.confusion import ConfusionCounts, show, shown_labels
+from fiftyone_saliency.core.preference import NO_PREFERENCE
 from fiftyone_saliency.core.regions import BACKGROUND
 
 MOST_LABELS = 50
@@ -43,7 +44,8 @@ def render(data: Mapping[str, Any], album: Album) -> str:
         data=data,
         reasons=reasons,
         order=order,
-        colours=region_colours(reasons["regions"], right),
+        colours=region_colours(reasons["regions"], right) | {NO_PREFERENCE: UNDECIDED},
+        no_preference=NO_PREFERENCE,
         matrices=layout_matrices(reasons),
         classes=_classes(reasons["classes"], order, right),
         most_classes=MOST_CLASSES,
@@ -136,19 +138,21 @@ def _counted(cell: Any, column: int, row: int, shown: Sequence[Any], count: int)
 
 
 def _reasoned(cell: Any, column: int, row: int, colours: Mapping[str, str], count: int) -> dict[str, Any]:
-    region = cell["dominant"]
+    region, state = cell["dominant"], cell["state"]
     share = None if region is None else cell["shares"][region]["mean"]
     lines = [] if share is None else [f"{share * 100:.0f}\N{NO-BREAK SPACE}%"]
     if region is not None and count <= _WITH_NAMES:
         lines = [region if len(region) <= 11 else region[:10] + "…", *lines]
+    elif state is not None and count <= _WITH_NAMES:
+        lines = state.split()
     parts = [_told(name, share) for name, share in cell["shares"].items()]
     return {
         "column": column,
         "row": row,
-        "colour": "none" if region is None else colours[region],
+        "colour": colours[region] if region is not None else "none" if state is None else UNDECIDED,
         "opacity": _opacity(share or 0),
         "lines": lines if count <= _WITH_NUMBERS else [],
-        "title": "\n".join([f"{_name(cell)}: {cell['count']} samples", *parts]),
+        "title": "\n".join([f"{_name(cell)}: {cell['count']} samples, {state or 'undefined'}", *parts]),
     }
 
 

@@ -14,6 +14,7 @@ from fiftyone_saliency.core.comparison import (
     accuracy_change,
     balance,
     correctness,
+    movement_of,
     paired,
     right_reasons,
     share_changes,
@@ -22,7 +23,7 @@ from fiftyone_saliency.core.comparison import (
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.maps import LEVELS
-from fiftyone_saliency.core.statistics import Difference, difference, summarise
+from fiftyone_saliency.core.statistics import difference, summarise
 from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, MIN_EFFECT, Axis, NoiseFloor, Verdict, noise_of
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.comparison import RunComparison, Shares
@@ -210,12 +211,8 @@ def _reason(shares: Shares | None, sides: Sides | None, floor: float, goal: floa
     if sides is None or shares is None:
         return None
     sides.check(shares.overall)
-    movement = _movement(shares.before, shares.after, sides)
+    movement = movement_of(shares.before, shares.after, sides)
     return Axis("reason", movement, floor, summarise(right_reasons(shares.after, sides)), goal)
-
-
-def _movement(before: Evidence, after: Evidence, sides: Sides) -> Difference:
-    return difference(balance(before, sides), balance(after, sides), sides.bounds)
 
 
 def _withheld(records: Sequence[SaliencyRun]) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fiftyone_saliency.api._progress import Progress
 from fiftyone_saliency.api.reasons import reasons
 from fiftyone_saliency.core.errors import UnknownNameError
-from fiftyone_saliency.core.gate import MIN_SAMPLES, Bound, Check, Gate, Limits, Scope, judge
+from fiftyone_saliency.core.gate import MIN_SAMPLES, Bound, Check, Gate, Limits, Scope, check_names, judge
+from fiftyone_saliency.core.hiding import HiddenRegion
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.fields import dataset_of
 
@@ -20,9 +22,12 @@ def gate(
     regions: str,
     max_share: Mapping[str, float] | None = None,
     min_share: Mapping[str, float] | None = None,
+    min_needed: Mapping[str, float] | None = None,
     min_accuracy: float | None = None,
     max_wrong_reason: float | None = None,
     right: Sequence[str] = (),
+    model: Any = None,
+    hidden: Sequence[HiddenRegion] = (),
     by: Scope = "overall",
     bound: Bound = "interval",
     min_samples: int = MIN_SAMPLES,
@@ -43,10 +48,15 @@ def gate(
         regions: a label field whose labels are regions, or the name of regions that the dataset defines.
         max_share: by region, the most of the evidence that may lie there, such as ``{"head": 0.3}``.
         min_share: by region, the least of the evidence that must lie there, such as ``{"uniform": 0.5}``.
+        min_needed: by region, the least share of the answers that must change when the region is hidden from the model,
+            beyond what hiding as much elsewhere changes (see `hide_region`), such as ``{"uniform": 0.3}``. A map can
+            point at a region that the answers do not need; this asks the model, and needs ``model`` or ``hidden``.
         min_accuracy: the least accuracy over samples with a truth, in [0, 1]; a missing prediction is a wrong one.
         max_wrong_reason: the largest share of right predictions that may rest mostly on a region that is not one of
-            ``right``, in [0, 1].
+            ``right``, or on none: a map without preference is no right reason; in [0, 1].
         right: the regions where the evidence should lie; needed for ``max_wrong_reason``.
+        model: whatever `load_model` takes, the model that computed the maps; for ``min_needed``.
+        hidden: what `hide_region` found on the same samples, instead of hiding the regions again.
         by: ``"overall"``, or ``"class"`` to hold each true class to the limits as well.
         bound: ``"interval"`` holds the whole interval to the limit, ``"mean"`` the mean alone.
         min_samples: the least number of samples that a mean is taken seriously of, at least 1.
@@ -66,6 +76,7 @@ def gate(
     limits = Limits(
         max_share=max_share or {},
         min_share=min_share or {},
+        min_needed=min_needed or {},
         min_accuracy=min_accuracy,
         max_wrong_reason=max_wrong_reason,
         by=by,
@@ -75,8 +86,17 @@ def gate(
     found = reasons(
         samples, field, regions=regions, right=right, gt_field=gt_field, pred_field=pred_field, progress=progress
     )
-    verdict = judge(found, limits)
-    return Gate((_trust(dataset_of(samples), field), *verdict.checks)) if require_trust else verdict
+    check_names(limits, found.regions, found.right_regions)
+    known = {one.region: one for one in hidden if one.regions == regions}
+    if limits.min_needed:
+        # PyTorch comes with it, and only this limit needs it.
+        from fiftyone_saliency.api._needed import hide_needed
+
+        known = hide_needed(samples, field, found, limits.min_needed, known, model, progress)
+    verdict = judge(found, limits, known)
+    if not require_trust:
+        return verdict
+    return replace(verdict, checks=(_trust(dataset_of(samples), field), *verdict.checks))
 
 
 def _trust(dataset: Any, field: str) -> Check:

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
-from fiftyone_saliency.core.evidence import By, Group, dominant, group_index, group_rows
+from fiftyone_saliency.core.evidence import By, Group, group_index, group_rows
+from fiftyone_saliency.core.preference import NO_PREFERENCE, Measured, dominant
 from fiftyone_saliency.core.statistics import Summary, as_column, summarise, summarise_groups
 from fiftyone_saliency.dataset.attributes import write_attributes, write_field
 from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
 from fiftyone_saliency.dataset.regions import iterate_maps
 from fiftyone_saliency.metrics._registry import MEASURES, MeasureInfo, get_measures
-from fiftyone_saliency.metrics.share import area_share, evidence_share
 
 DOMINANT = "dominant_region"
 Column = Sequence[float | None]
 Labels = Sequence[str | None]
 _Weights = Mapping[str, NDArray[np.float32]]
-_Regions = dict[str, tuple[float | None, float | None]]
+_Regions = dict[str, Measured]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class Measurements:
         field: the field of the heatmaps.
         ids: ids of the samples, in order.
         values: by name, such as ``"gini"`` or ``"share_head"``, one value per sample; None where it is undefined.
-        dominant_region: of each sample, the region whose evidence lies highest above chance, None where none does;
-            None if no regions were given.
+        dominant_region: of each sample, the region that its map prefers, "no preference" where it prefers none to
+            chance (see `core.preference.dominant`), None where it is undefined; None if no regions were given.
         truths: true label of each sample; None if there was no field of true labels.
         predictions: predicted label of each sample; None if there was no field of predictions.
     """
@@ -112,7 +112,8 @@ def measure(
     """Measure the stored heatmaps, one by one, and store the values as their attributes.
 
     A value of the map alone is stored as, for instance, ``saliency.gini``, a value of a region as
-    ``saliency.share_head``, and the region that holds most evidence for its size as ``saliency.dominant_region``. They
+    ``saliency.share_head``, and the region that the map prefers, or "no preference", as ``saliency.dominant_region``.
+    Map and regions are measured within what the network saw: what was cropped away is neither evidence nor area. They
     can be filtered in the App's sidebar, describe the map and the regions as they are at this moment, and go when the
     map goes.
 
@@ -143,13 +144,14 @@ def measure(
     ids: list[str] = []
     shares: list[_Regions] = []
     found: list[dict[tuple[str, str | None], float | None]] = []
-    for sample_id, saliency, masks in maps:
-        weights = {name: mask for name, mask in masks.items() if mask is not None}
-        ids.append(sample_id)
-        shares.append({} if saliency is None else _shares(saliency, weights))
-        found.append({} if saliency is None else _measure_one(saliency, weights, chosen, region))
+    for one in maps:
+        weights = {name: mask for name, mask in one.weights().items() if mask is not None}
+        ids.append(one.id)
+        shares.append({name: share for name, share in one.shares().items() if share is not None})
+        seen = None if one.values is None else one.values[one.seen]
+        found.append({} if seen is None or not seen.size else _measure_one(seen, weights, chosen, region))
     values = _columns(chosen, found, _names(shares, region))
-    winners = None if regions is None else [dominant(one) for one in shares]
+    winners = None if regions is None else [_preferred(one) for one in shares]
     if store:
         _store(samples, field, ids, values, winners)
     return Measurements(field, ids, values, winners, *(_labels(samples, name) for name in (gt_field, pred_field)))
@@ -212,8 +214,10 @@ def _choose(names: Sequence[str] | None, regions: str | None, region: Sequence[s
     return chosen
 
 
-def _shares(saliency: NDArray[np.float32], weights: _Weights) -> _Regions:
-    return {name: (evidence_share(saliency, mask), area_share(mask)) for name, mask in weights.items()}
+def _preferred(regions: _Regions) -> str | None:
+    if all(one.share is None for one in regions.values()):
+        return None
+    return dominant(regions) or NO_PREFERENCE
 
 
 def _measure_one(

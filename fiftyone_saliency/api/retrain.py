@@ -14,6 +14,7 @@ import fiftyone as fo
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.confusion import show
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownNameError
+from fiftyone_saliency.core.preference import NO_PREFERENCE
 from fiftyone_saliency.dataset import curate
 from fiftyone_saliency.dataset.export_images import is_tree
 from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
@@ -188,8 +189,10 @@ def _groups(samples: Any, by: str, gt_field: str, field: str, regions: str | Non
     if by == "reason" and regions is not None:
         require_field(samples, gt_field, fo.Classification, "gt_field")
         evidence = read_evidence(samples, field, regions, gt_field)
-        names = zip(evidence.truths, evidence.dominant(), strict=True)
-        return {i: f"{show(t)} × {show(r)}" for i, (t, r) in zip(evidence.ids, names, strict=True)}
+        reasons = zip(evidence.dominant(), evidence.defined(), strict=True)
+        names = [region or (NO_PREFERENCE if defined else None) for region, defined in reasons]
+        rows = zip(evidence.ids, evidence.truths, names, strict=True)
+        return {i: f"{show(truth)} × {show(name)}" for i, truth, name in rows}
     path = gt_field if by == "class" else by
     if not isinstance(samples.get_field(path), fo.StringField):
         require_field(samples, path, fo.Classification, "gt_field" if by == "class" else "groups")

@@ -10,6 +10,8 @@ from fiftyone_saliency.core.regions import BACKGROUND
 HEATMAP = "#ff3b1f"
 RIGHT = "#128a78"
 WRONG = "#d8480f"
+# Of cells whose maps prefer no region: no region has it.
+UNDECIDED = "#4b515b"
 # Dark enough for white digits. Right regions are green as right answers are, others warm; where nothing was said
 # about right or wrong, no region looks like either.
 _GREENS = (RIGHT, "#4f8a10", "#1f7a3d", "#3d7f8f")

@@ -12,6 +12,9 @@ from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, group_rows
 from fiftyone_saliency.core.statistics import Difference, difference, holm, mcnemar
 
+# Areas that differ by less are the same part of the image, met by the pixels of two sizes of maps.
+_ALIKE = 0.02
+
 Outcome = Literal["fixed", "broken", "still right", "still wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("fixed", "broken", "still right", "still wrong")
 
@@ -156,6 +159,17 @@ class Sides:
                 raise UnknownNameError("region", name, known)
 
 
+def movement_of(before: Evidence, after: Evidence, sides: Sides) -> Difference:
+    """Return the paired difference of the balances, after − before, positive in the wanted direction.
+
+    Where the two networks see other parts of the images, the shares alone move without any change of preference; so
+    what they have beyond chance is compared then.
+    """
+    if _same_areas(before, after):
+        return difference(balance(before, sides), balance(after, sides), sides.bounds)
+    return difference(*(balance(_beyond_chance(evidence), sides) for evidence in (before, after)), bounds=None)
+
+
 def balance(evidence: Evidence, sides: Sides) -> list[float | None]:
     """Return for each sample how far its evidence is on the right side: the number whose movement is judged.
 
@@ -174,17 +188,13 @@ def balance(evidence: Evidence, sides: Sides) -> list[float | None]:
 def right_reasons(evidence: Evidence, sides: Sides) -> list[float | None]:
     """Return 1 for each sample that rests on a right region, 0 for each that does not.
 
-    A sample rests on its dominant region, the one with most evidence for its size. Right are the regions that
-    should rise; where none is named, all but those that should fall.
+    A sample rests on the region that its map prefers; one that prefers none to chance rests on nothing, and so on
+    nothing right. Right are the regions that should rise; where none is named, all but those that should fall.
 
     Returns:
-        One value per sample; None where no region is above chance.
+        One value per sample; None where the evidence is undefined.
     """
-
-    def right(region: str) -> bool:
-        return region in sides.rise if sides.rise else region not in sides.fall
-
-    return [None if region is None else float(right(region)) for region in evidence.dominant()]
+    return evidence.right(sides.rise or [name for name in evidence.names if name not in sides.fall])
 
 
 def _names(before: Evidence, after: Evidence) -> list[str]:
@@ -225,3 +235,23 @@ def _sum(evidence: Evidence, names: Sequence[str]) -> list[float | None]:
     rows = zip(*(_column(evidence, name) for name in names), strict=True)
     defined = [[share for share in row if share is not None] for row in rows]
     return [sum(row) if row else None for row in defined]
+
+
+def _same_areas(before: Evidence, after: Evidence) -> bool:
+    """Say whether each region is as large a part of what the two networks see, where both are known."""
+    pairs = [
+        (one, other)
+        for name in {*before.areas} & {*after.areas}
+        for one, other in zip(before.areas[name], after.areas[name], strict=True)
+    ]
+    return all(abs(one - other) <= _ALIKE for one, other in pairs if one is not None and other is not None)
+
+
+def _beyond_chance(evidence: Evidence) -> Evidence:
+    """Return the table with what each share has beyond its area in place of the share."""
+
+    def column(name: str) -> Column:
+        pairs = zip(evidence.shares[name], evidence.areas[name], strict=True)
+        return [None if share is None or area is None else share - area for share, area in pairs]
+
+    return replace(evidence, shares={name: column(name) for name in evidence.shares})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.confusion import Pair
+from fiftyone_saliency.core.preference import Measured, chance_corrected, pooled_reaches, preferred
 from fiftyone_saliency.core.statistics import as_column, summarise_groups
 
 By = Literal["class", "cell"]
@@ -26,9 +28,11 @@ class RegionShare:
         mean: mean share of positive evidence, in [0, 1]; None if it is undefined in every sample.
         low: lower end of the 95 % interval of the mean; None with fewer than four values.
         high: its upper end.
-        area: mean share of the image that the region covers, in [0, 1]: what a map without preference scores.
+        area: mean share of what the network sees that the region covers, in [0, 1]: what a map without preference
+            scores.
         n: samples that the mean is taken over.
-        undefined: samples left out: no map, no evidence, or no such region.
+        undefined: samples left out: no map, no evidence, no such region, or nothing of it in what the network sees.
+        reach: mean share that 95 % of such groups of shifted maps do not exceed, in [0, 1]; None where it is not known.
     """
 
     mean: float | None
@@ -37,6 +41,12 @@ class RegionShare:
     area: float | None
     n: int
     undefined: int
+    reach: float | None = None
+
+    @property
+    def measured(self) -> Measured:
+        """What decides whether the region dominates."""
+        return Measured(self.mean, self.area, self.reach)
 
     @property
     def enrichment(self) -> float | None:
@@ -50,7 +60,7 @@ class RegionShare:
 
     def to_json(self) -> dict[str, float | int | None]:
         """Return the share as plain JSON values."""
-        names = ("mean", "low", "high", "area", "n", "undefined", "enrichment", "corrected")
+        names = ("mean", "low", "high", "area", "n", "undefined", "reach", "enrichment", "corrected")
         return {name: getattr(self, name) for name in names}
 
 
@@ -65,7 +75,10 @@ class Evidence:
         truths: true label of each sample, or None.
         predictions: predicted label of each sample, or None.
         shares: by region, the share of each sample in [0, 1]; None without map, evidence or region.
-        areas: by region, the share of each sample's image that it covers; None without map or region.
+        areas: by region, the share of what the network sees of each sample's image that it covers; None without map
+            or region.
+        reaches: by region, the share that 95 % of the shifted copies of each sample's map do not exceed; None where it
+            is not known, where the size of a share alone decides whether it is a preference.
     """
 
     field: str
@@ -75,6 +88,7 @@ class Evidence:
     predictions: Sequence[str | None]
     shares: Mapping[str, Column]
     areas: Mapping[str, Column]
+    reaches: Mapping[str, Column] = dataclass_field(default_factory=dict[str, Column])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,6 +108,7 @@ class Evidence:
             [self.predictions[i] for i in rows],
             {name: [column[i] for i in rows] for name, column in self.shares.items()},
             {name: [column[i] for i in rows] for name, column in self.areas.items()},
+            {name: [column[i] for i in rows] for name, column in self.reaches.items()},
         )
 
     def join(self, other: Evidence) -> Evidence:
@@ -111,6 +126,7 @@ class Evidence:
             [*self.predictions, *other.predictions],
             {name: column(name, self.shares, other.shares) for name in names},
             {name: column(name, self.areas, other.areas) for name in names},
+            {name: column(name, self.reaches, other.reaches) for name in names},
         )
 
     def groups(self, by: By) -> dict[Group, Evidence]:
@@ -130,24 +146,42 @@ class Evidence:
         return [dict(zip(self.shares, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def dominant(self) -> list[str | None]:
-        """Name for each sample the region that holds most evidence for its size; None where nothing is defined.
+        """Name for each sample the region that its map prefers; see `core.preference.preferred`.
 
-        Regions are compared by their chance-corrected share, so that a large background does not win by its size.
-        A sample whose evidence prefers no region to chance has none.
+        None where it prefers none, and where nothing is defined; `defined` tells the two apart.
         """
-        return [
-            dominant({name: (self.shares[name][i], self.areas[name][i]) for name in self.shares})
-            for i in range(len(self))
-        ]
+        names, columns = list(self.shares), [self._measured(name) for name in self.shares]
+        if not names:
+            return [None] * len(self)
+        return [None if best is None else names[best] for best in preferred(list(zip(*columns, strict=True)))]
+
+    def defined(self) -> list[bool]:
+        """Say for each sample whether its evidence is defined in some region."""
+        return [any(column[i] is not None for column in self.shares.values()) for i in range(len(self))]
+
+    def right(self, regions: Collection[str]) -> list[float | None]:
+        """Return 1 for each sample whose map prefers one of the regions, 0 for others; None where it is undefined.
+
+        A map without preference is no right one.
+        """
+        pairs = zip(self.dominant(), self.defined(), strict=True)
+        return [float(region in regions) if defined else None for region, defined in pairs]
+
+    def _measured(self, name: str) -> list[Measured]:
+        return list(map(Measured, self.shares[name], self.areas[name], self._reach(name)))
+
+    def _reach(self, name: str) -> Column:
+        return self.reaches.get(name) or [None] * len(self)
 
     def _summarise(self, name: str, groups: NDArray[np.int64], size: int) -> list[RegionShare]:
         shares, areas = as_column(self.shares[name]), as_column(self.areas[name])
         # The area counts where the share does, so that both are of the same samples.
-        covered = summarise_groups(np.where(np.isnan(shares), np.nan, areas), groups, size)
-        means = summarise_groups(shares, groups, size)
+        areas = np.where(np.isnan(shares), np.nan, areas)
+        means, covered = (summarise_groups(column, groups, size) for column in (shares, areas))
+        reaches = pooled_reaches(areas, as_column(self._reach(name)), groups, size)
         return [
-            RegionShare(share.mean, share.low, share.high, area.mean, share.n, share.undefined)
-            for share, area in zip(means, covered, strict=True)
+            RegionShare(share.mean, share.low, share.high, area.mean, share.n, share.undefined, reach)
+            for share, area, reach in zip(means, covered, reaches, strict=True)
         ]
 
 
@@ -165,15 +199,3 @@ def group_rows(by: By, truths: Sequence[str | None], predictions: Sequence[str |
     for i, (truth, prediction) in enumerate(zip(truths, predictions, strict=True)):
         rows[truth if by == "class" else (truth, prediction)].append(i)
     return dict(rows)
-
-
-def chance_corrected(share: float | None, area: float | None) -> float | None:
-    """Return ``(share − area) / (1 − area)``: 0 at chance, 1 for all evidence; None if undefined or all is region."""
-    return None if share is None or area is None or area >= 1 else (share - area) / (1 - area)
-
-
-def dominant(regions: Mapping[str, tuple[float | None, float | None]]) -> str | None:
-    """Name the region whose ``(share, area)`` lies highest above chance; None if none lies above it."""
-    corrected = {name: chance_corrected(share, area) for name, (share, area) in regions.items()}
-    above = {name: value for name, value in corrected.items() if value is not None and value > 1e-9}
-    return max(above, key=lambda name: above[name]) if above else None

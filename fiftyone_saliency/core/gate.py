@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from fiftyone_saliency.core.checks import check_choice, check_int, check_range
 from fiftyone_saliency.core.comparison import correctness
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.core.evidence import Evidence
+from fiftyone_saliency.core.hiding import HiddenRegion
 from fiftyone_saliency.core.intervals import MIN_COUNT
 from fiftyone_saliency.core.reasons import Reason, Reasons
 from fiftyone_saliency.core.statistics import Summary, summarise
 
-Rule = Literal["trust", "min_accuracy", "max_wrong_reason", "max_share", "min_share"]
+Rule = Literal["trust", "min_accuracy", "max_wrong_reason", "max_share", "min_share", "min_needed"]
 Bound = Literal["interval", "mean"]
 BOUNDS: tuple[Bound, ...] = ("interval", "mean")
 Scope = Literal["overall", "class"]
@@ -22,6 +24,11 @@ SCOPES: tuple[Scope, ...] = ("overall", "class")
 MIN_SAMPLES = 10
 # A mean of equal values is off by rounding: it still keeps the limit that it is equal to.
 _ROUNDING = 1e-9
+_WHAT = {
+    "min_accuracy": "accuracy",
+    "max_wrong_reason": "right for a wrong reason or none",
+    "min_needed": "answers that change without {}, above the control",
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,12 @@ class Limits:
     Args:
         max_share: by region, the most of the evidence that may lie there on average.
         min_share: by region, the least of the evidence that must lie there on average.
+        min_needed: by region, the least share of the answers that must change when it is hidden from the model, beyond
+            what hiding as much of the image elsewhere changes. A map can point at a region that the answer does not
+            need; this asks the model.
         min_accuracy: the least accuracy over samples with a truth, or None; a missing prediction is a wrong one.
-        max_wrong_reason: the largest share of right predictions that may rest on a region that is not right, or None.
+        max_wrong_reason: the largest share of right predictions that may rest on a region that is not right, or on no
+            region at all, or None.
         by: ``"overall"`` holds all samples together to the limits, ``"class"`` each true class by itself as well.
         bound: ``"interval"`` demands that the whole 95 % interval keeps the limit, ``"mean"`` that the mean does.
         min_samples: a mean over fewer samples proves nothing and keeps no limit, at least 1; fewer than four have no
@@ -41,6 +52,7 @@ class Limits:
 
     max_share: Mapping[str, float] = field(default_factory=dict[str, float])
     min_share: Mapping[str, float] = field(default_factory=dict[str, float])
+    min_needed: Mapping[str, float] = field(default_factory=dict[str, float])
     min_accuracy: float | None = None
     max_wrong_reason: float | None = None
     by: Scope = "overall"
@@ -66,6 +78,7 @@ class Limits:
             rules.append(("max_wrong_reason", None, self.max_wrong_reason))
         rules.extend(("max_share", region, limit) for region, limit in self.max_share.items())
         rules.extend(("min_share", region, limit) for region, limit in self.min_share.items())
+        rules.extend(("min_needed", region, limit) for region, limit in self.min_needed.items())
         return rules
 
 
@@ -103,9 +116,11 @@ class Gate:
 
     Args:
         checks: one for each limit, and for each class where that was asked for.
+        proposal: a question that nobody asked and how to ask it, in one sentence; None where there is none.
     """
 
     checks: tuple[Check, ...]
+    proposal: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -115,14 +130,16 @@ class Gate:
     def __str__(self) -> str:
         failed = sum(not check.passed for check in self.checks)
         verdict = "passed" if self.passed else f"failed: {failed} of {len(self.checks)} checks"
-        return "\n".join([*(f"{'ok  ' if c.passed else 'FAIL'} {c.text}" for c in self.checks), verdict])
+        lines = [f"{'ok  ' if check.passed else 'FAIL'} {check.text}" for check in self.checks]
+        return "\n".join([*lines, verdict, *([] if self.proposal is None else [self.proposal])])
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict and all checks as plain JSON values."""
-        return {"passed": self.passed, "checks": [check.to_json() for check in self.checks]}
+        checks = [check.to_json() for check in self.checks]
+        return {"passed": self.passed, "checks": checks, "proposal": self.proposal}
 
 
-def judge(reasons: Reasons, limits: Limits) -> Gate:
+def judge(reasons: Reasons, limits: Limits, hidden: Mapping[str, HiddenRegion] = MappingProxyType({})) -> Gate:
     """Hold what was measured against limits.
 
     What is undefined keeps no limit: no evidence is no good evidence.
@@ -130,35 +147,76 @@ def judge(reasons: Reasons, limits: Limits) -> Gate:
     Args:
         reasons: what was measured.
         limits: what is demanded.
+        hidden: by region, what hiding it from the model did, for ``min_needed``.
 
     Raises:
         UnknownNameError: if a limit names a region that is none of the table's.
+        ArgumentError: if ``max_wrong_reason`` is given and no right regions were named, or ``min_needed`` for a region
+            that was not hidden.
+    """
+    check_names(limits, reasons.regions, reasons.right_regions)
+    for name in limits.min_needed:
+        if name not in hidden:
+            raise ArgumentError(f"Expected what hiding {name!r} does, for `min_needed`, but got None. Pass a model.")
+    return Gate(tuple(_checks(reasons, limits, hidden)), propose(reasons, limits))
+
+
+def check_names(limits: Limits, regions: Sequence[str], right: Sequence[str]) -> None:
+    """Raise unless limits are about regions that there are.
+
+    Raises:
+        UnknownNameError: if a limit names a region that is none of them.
         ArgumentError: if ``max_wrong_reason`` is given and no right regions were named.
     """
-    for name in (*limits.max_share, *limits.min_share):
-        if name not in reasons.regions:
-            raise UnknownNameError("region", name, reasons.regions)
-    if limits.max_wrong_reason is not None and not reasons.right_regions:
+    for name in (*limits.max_share, *limits.min_share, *limits.min_needed):
+        if name not in regions:
+            raise UnknownNameError("region", name, regions)
+    if limits.max_wrong_reason is not None and not right:
         raise ArgumentError("Expected `right` to name the right regions for `max_wrong_reason`, but it is empty.")
-    return Gate(tuple(_checks(reasons, limits)))
+
+
+def propose(reasons: Reasons, limits: Limits) -> str | None:
+    """Propose to hide the region that the evidence should lie in, where nobody asked whether the answers need it."""
+    wanted = [*reasons.right_regions, *limits.min_share]
+    if limits.min_needed or not wanted:
+        return None
+    name = wanted[0]
+    return (
+        f"Not asked: whether the answers need {name!r}. A map can point at a region that the model does not use; "
+        f"min_needed={{{name!r}: 0.3}} with the model hides it and counts the answers that change."
+    )
 
 
 def wrong_reasons(evidence: Evidence, right: Sequence[str]) -> Summary:
-    """Return the share of right predictions whose evidence lies mostly in a region that is not right, in [0, 1]."""
+    """Return the share of right predictions without a right reason, in [0, 1].
+
+    Their maps prefer a region that is not right, or none to chance: what rests on nothing does not rest on what it
+    should.
+    """
     correct = correctness(evidence.truths, evidence.predictions)
-    dominant = evidence.select([i for i, value in enumerate(correct) if value == 1]).dominant()
-    return summarise([None if region is None else float(region not in right) for region in dominant])
+    rows = evidence.select([i for i, value in enumerate(correct) if value == 1])
+    return summarise([None if value is None else 1 - value for value in rows.right(right)])
 
 
-def _checks(reasons: Reasons, limits: Limits) -> Iterator[Check]:
+def _checks(reasons: Reasons, limits: Limits, hidden: Mapping[str, HiddenRegion]) -> Iterator[Check]:
     groups: dict[str | None, tuple[Reason, Evidence]] = {None: (reasons.overall, reasons.evidence)}
     if limits.by == "class":
         rows = reasons.evidence.groups("class")
         groups |= {label: (one, rows[label]) for label, one in reasons.classes.items() if isinstance(label, str)}
     for rule, region, limit in limits.rules():
         for label, (reason, evidence) in groups.items():
-            value = _measure(rule, evidence, reasons.right_regions) if region is None else _share(reason, region)
+            if region is None:
+                value = _measure(rule, evidence, reasons.right_regions)
+            else:
+                value = _needed(hidden[region], evidence) if rule == "min_needed" else _share(reason, region)
             yield _check(rule, region, label, limit, value, limits)
+
+
+def _needed(hidden: HiddenRegion, samples: Evidence) -> Summary:
+    """Return the share of the samples' answers that change when a region is hidden, minus that of the controls."""
+    chosen = set(samples.ids)
+    change = hidden.select([i for i, sample_id in enumerate(hidden.ids) if sample_id in chosen]).flip_difference
+    return Summary(change.mean, change.low, change.high, change.n, change.undefined)
 
 
 def _share(reason: Reason, region: str) -> Summary:
@@ -183,6 +241,6 @@ def _check(rule: Rule, region: str | None, label: str | None, limit: float, valu
     elif held is None:
         problem = f"fewer than {MIN_COUNT} samples"
     kept = problem is None and held is not None and (held <= limit + _ROUNDING if below else held >= limit - _ROUNDING)
-    what = {"min_accuracy": "accuracy", "max_wrong_reason": "right for a wrong reason"}.get(rule, f"evidence: {region}")
+    what = _WHAT.get(rule, "evidence: {}").format(region)
     text = what + ("" if label is None else f", {label}") + f" {value}, {'at most' if below else 'at least'} {limit:g}"
     return Check(rule, kept, text + ("" if problem is None else f": {problem}"), region, label, limit, value)

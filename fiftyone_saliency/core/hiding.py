@@ -23,10 +23,11 @@ class Hidden:
     """What hiding did to one sample.
 
     Args:
-        area: share of the network's input that was hidden, in [0, 1].
-        flip: 1 if the model's answer changed, else 0.
+        area: share of what the network sees of the image that was hidden, in [0, 1]; padding is no part of it.
+        flip: 1 if the model's answer changed, else 0; a tie within rounding is no change.
         control_flip: share of the controls that changed it.
-        logit_change: logit of the intact answer with the region hidden − intact; below 0 where the region spoke for it.
+        logit_change: logit of the intact answer with the region hidden − intact; below 0 where the region spoke for it,
+            exactly 0 where it is within rounding.
         control_logit_change: the same for the controls, their mean.
         overlap: share of the region that the controls hide too, in [0, 1], their mean: 0 unless the region is so
             large that there is no other place of its size.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.errors import ArgumentError
-from fiftyone_saliency.core.types import Placement, Sign
+from fiftyone_saliency.core.types import Placement, Sign, Window
 
 COARSE_GRID = 32
 COARSE_SIZE = 112
@@ -17,6 +17,8 @@ MAX_SIZE = 512
 LEVELS = 255
 ZERO_LEVEL = 127
 DRAWN_QUANTILE = 0.995
+# In pixels: a centre that lies on the edge of what the network sees is inside, whatever the rounding.
+_ON_EDGE = 1e-6
 
 
 def frame_size(grid: tuple[int, int], placement: Placement, image: tuple[int, int]) -> tuple[int, int]:
@@ -64,6 +66,23 @@ def place(values: NDArray[np.float32], placement: Placement, size: tuple[int, in
     return (rows @ values.astype(np.float64) @ columns.T).astype(np.float32)
 
 
+def seen_pixels(size: tuple[int, int], seen: Window) -> tuple[slice, slice]:
+    """Return the rows and columns of a placed map (H, W) that lie in what the network saw: their centres do.
+
+    They are those where `place` draws a map; a map that is equal everywhere fills exactly them.
+    """
+    left, top, width, height = seen
+    return _inside(size[0], top, height), _inside(size[1], left, width)
+
+
+def _inside(count: int, start: float, extent: float) -> slice:
+    """Return which of ``count`` pixels along one side have their centre in a part of it."""
+    first = math.ceil(start * count - 0.5 - _ON_EDGE)
+    stop = math.floor((start + extent) * count - 0.5 + _ON_EDGE) + 1
+    first = min(max(first, 0), count)
+    return slice(first, min(max(stop, first), count))
+
+
 # Images of one size share their matrices; a dataset of many sizes keeps only the latest.
 @lru_cache(maxsize=64)
 def _resampling(size: int, grid: int, start: float, extent: float) -> NDArray[np.float64]:
@@ -72,7 +91,8 @@ def _resampling(size: int, grid: int, start: float, extent: float) -> NDArray[np
     shrinkage = max(1.0, grid / (size * extent))
     distance = np.abs(centres[:, None] - (np.arange(grid) + 0.5)[None, :])
     weights = np.clip(1 - distance / shrinkage, 0, None)
-    weights[(centres < 0) | (centres > grid)] = 0
+    seen = _inside(size, start, extent)
+    weights[: seen.start] = weights[seen.stop :] = 0
     sums = weights.sum(axis=1, keepdims=True)
     return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
 

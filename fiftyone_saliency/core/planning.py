@@ -18,8 +18,8 @@ MOST_SHOWN = 20
 class Gap:
     """The samples of a confusion cell that fail, and how many pictures are needed against it.
 
-    A sample fails where its prediction is wrong, or right for a wrong reason: its evidence lies mostly in a region
-    that is not a right one.
+    A sample fails where its prediction is wrong, or right for a wrong reason: its map prefers a region that is not a
+    right one. A map that prefers no region to chance is neither: no picture with another cue is known to help.
 
     Args:
         truth: true label.
@@ -27,8 +27,8 @@ class Gap:
         cluster: name of the cluster within the cell; None where no clusters were given, or for samples in none.
         count: samples of the cell (and cluster).
         failing: ids of those that fail.
-        wrong_reason: share of the samples whose evidence lies mostly in a region that is not right, in [0, 1].
-        region: the region where the evidence of most failing samples lies; None if it is undefined in all.
+        wrong_reason: share of the samples whose map prefers a region that is not right, in [0, 1].
+        region: the region that the maps of most failing samples prefer; None if they prefer none.
         share: the evidence of the failing samples in that region; None without one.
         counter_examples: samples of the class, in all cells, that are right for a right reason.
         needed: pictures of the class that are needed against this gap.
@@ -98,7 +98,7 @@ def find_gaps(
         https://arxiv.org/abs/2110.14503
     """
     clusters = clusters or {}
-    regions = evidence.dominant()
+    regions, defined = evidence.dominant(), evidence.defined()
     groups: dict[tuple[str, str, str | None], list[int]] = {}
     good: Counter[str] = Counter()
     for row, (truth, prediction) in enumerate(zip(evidence.truths, evidence.predictions, strict=True)):
@@ -106,7 +106,7 @@ def find_gaps(
             continue
         groups.setdefault((truth, prediction, clusters.get(evidence.ids[row])), []).append(row)
         good[truth] += truth == prediction and regions[row] in right
-    gaps = [_gap(evidence, group, rows, right, regions, good[group[0]]) for group, rows in groups.items()]
+    gaps = [_gap(evidence, group, rows, right, (regions, defined), good[group[0]]) for group, rows in groups.items()]
     gaps = [gap for gap in gaps if len(gap.failing) >= max(1, min_count)]
     return sorted(_with_needs(gaps), key=lambda gap: (-len(gap.failing), gap.name))
 
@@ -185,11 +185,12 @@ def _gap(
     group: tuple[str, str, str | None],
     rows: Sequence[int],
     right: Sequence[str],
-    regions: Sequence[str | None],
+    preferred: tuple[Sequence[str | None], Sequence[bool]],
     good: int,
 ) -> Gap:
     truth, prediction, cluster = group
-    wrong = [None if regions[row] is None else float(regions[row] not in right) for row in rows]
+    regions, defined = preferred
+    wrong = [float(regions[row] is not None and regions[row] not in right) if defined[row] else None for row in rows]
     failing = [row for row, bad in zip(rows, wrong, strict=True) if truth != prediction or bad]
     found = Counter(region for row in failing if (region := regions[row]) is not None)
     region = found.most_common(1)[0][0] if found else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fiftyone_saliency.core.confusion import Pair, show
 from fiftyone_saliency.core.errors import UnknownNameError
-from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, RegionShare, dominant, group_index, group_rows
+from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, RegionShare, group_index, group_rows
+from fiftyone_saliency.core.preference import NO_PREFERENCE, preferred
 from fiftyone_saliency.core.statistics import Summary, as_column, summarise_groups
 
 
@@ -19,15 +20,25 @@ class Reason:
     Args:
         count: number of samples.
         shares: share of evidence by region.
-        dominant: the region that holds most evidence for its size, by the mean shares; None if there is none.
-        right: share of the samples whose own dominant region is a right one, in [0, 1]; None where no right regions
-            were named.
+        dominant: the region that the maps prefer, by the mean shares (see `core.preference.dominant`); None if they
+            prefer none, or nothing is defined.
+        right: share of the samples whose own map prefers a right region, in [0, 1]; None where no right regions were
+            named.
+        wrong: share of those whose map prefers another region; None where no right regions were named.
+        no_preference: share of those whose map prefers no region to chance. The three add up to 1.
     """
 
     count: int
     shares: Mapping[str, RegionShare]
     dominant: str | None
     right: Summary | None
+    wrong: Summary | None
+    no_preference: Summary
+
+    @property
+    def state(self) -> str | None:
+        """Where the evidence lies, in words: the dominant region, or "no preference"; None where nothing is defined."""
+        return self.dominant or (NO_PREFERENCE if self.n else None)
 
     @property
     def n(self) -> int:
@@ -39,8 +50,11 @@ class Reason:
         return {
             "count": self.count,
             "dominant": self.dominant,
+            "state": self.state,
             "shares": {name: share.to_json() for name, share in self.shares.items()},
             "right": None if self.right is None else self.right.to_json(),
+            "wrong": None if self.wrong is None else self.wrong.to_json(),
+            "no_preference": self.no_preference.to_json(),
         }
 
 
@@ -48,8 +62,8 @@ class Reason:
 class Reasons:
     """The matrix of reasons of one run.
 
-    A prediction can be right or wrong, and so can its reason: the dominant region of a sample is the one with the
-    highest chance-corrected share of its evidence, and the reason is right where that is one of the right regions.
+    A prediction can be right or wrong, and so can its reason: it is right where the sample's map prefers one of the
+    right regions, wrong where it prefers another one, and neither where it prefers none to chance.
 
     Args:
         evidence: the table behind it, one row per sample.
@@ -72,19 +86,27 @@ class Reasons:
 
     @property
     def right_for_wrong_reason(self) -> list[str]:
-        """Ids of the samples with a right prediction whose evidence lies mostly in a region that is not right.
+        """Ids of the samples with a right prediction whose map prefers a region that is not right.
 
         Empty where no right regions were named.
         """
         return self._ids(correct=True, right=False)
 
     @property
+    def right_without_preference(self) -> list[str]:
+        """Ids of the samples with a right prediction whose map prefers no region to chance.
+
+        Empty where no right regions were named.
+        """
+        return self._ids(correct=True, right=None)
+
+    @property
     def wrong_for_right_reason(self) -> list[str]:
-        """Ids of the samples with a wrong prediction whose evidence lies mostly in a right region."""
+        """Ids of the samples with a wrong prediction whose map prefers a right region."""
         return self._ids(correct=False, right=True)
 
     def worst_cells(self, count: int | None = None, min_count: int = 1) -> list[Pair]:
-        """Return the cells by number of samples with a wrong reason, or of mistakes where no right ones were named."""
+        """Return the cells by number of samples without a right reason, or of mistakes if no right ones were named."""
         rows = [
             (_badness(pair, cell), pair)
             for pair, cell in self.cells.items()
@@ -104,6 +126,7 @@ class Reasons:
             "classes": [{"truth": label} | reason.to_json() for label, reason in self.classes.items()],
             "cells": [{"truth": t, "prediction": p} | reason.to_json() for (t, p), reason in cells],
             "right_for_wrong_reason": len(self.right_for_wrong_reason) if self.right_regions else None,
+            "right_without_preference": len(self.right_without_preference) if self.right_regions else None,
             "wrong_for_right_reason": len(self.wrong_for_right_reason) if self.right_regions else None,
         }
 
@@ -115,24 +138,28 @@ class Reasons:
             lines.append(f"{name:<16}{mean:>10}{interval:>16}{area:>8}{share.n:>8}")
         if self.overall.right is not None:
             lines.append(f"right reason ({' or '.join(self.right_regions)}): {self.overall.right}")
-            lines.append(f"right for the wrong reason: {len(self.right_for_wrong_reason)} samples")
+            lines.append(f"wrong reason: {self.overall.wrong}; {NO_PREFERENCE}: {self.overall.no_preference}")
+            wrong, without = len(self.right_for_wrong_reason), len(self.right_without_preference)
+            lines.append(f"right for the wrong reason: {wrong} samples, right without a preference: {without}")
         for truth, prediction in self.worst_cells(3):
             cell = self.cells[truth, prediction]
-            where = cell.dominant or "nowhere in particular"
+            where = cell.state or "undefined"
             lines.append(f"{show(truth)} → {show(prediction)}: {cell.count} samples, evidence mostly: {where}")
         return "\n".join(lines)
 
-    def _ids(self, correct: bool, right: bool) -> list[str]:
+    def _ids(self, correct: bool, right: bool | None) -> list[str]:
+        """Return the samples that are predicted right, or not, and whose reason is right, wrong, or none at all."""
         if not self.right_regions:
             return []
         e = self.evidence
-        rows = zip(e.ids, e.truths, e.predictions, e.dominant(), strict=True)
+        rows = zip(e.ids, e.truths, e.predictions, e.dominant(), e.defined(), strict=True)
         return [
             sample_id
-            for sample_id, truth, prediction, region in rows
-            if None not in (truth, prediction, region)
+            for sample_id, truth, prediction, region, defined in rows
+            if defined
+            and None not in (truth, prediction)
             and (truth == prediction) == correct
-            and (region in self.right_regions) == right
+            and (None if region is None else region in self.right_regions) == right
         ]
 
 
@@ -150,38 +177,54 @@ def find_reasons(evidence: Evidence, right_regions: Sequence[str] = ()) -> Reaso
     for name in right:
         if name not in evidence.names:
             raise UnknownNameError("region", name, evidence.names)
-    correct = None
-    if right:
-        correct = [None if region is None else float(region in right) for region in evidence.dominant()]
-    cells = {pair: reason for pair, reason in _reasons(evidence, "cell", correct).items() if isinstance(pair, tuple)}
-    by_class = _reasons(evidence, "class", correct)
+    parts = _parts(evidence, right)
+    cells = {pair: reason for pair, reason in _reasons(evidence, "cell", parts).items() if isinstance(pair, tuple)}
+    by_class = _reasons(evidence, "class", parts)
     named = [(label, reason) for label, reason in by_class.items() if not isinstance(label, tuple)]
     named.sort(key=lambda group: (group[0] is None, show(group[0])))
-    (overall,) = _summarised(evidence, [range(len(evidence))], correct)
+    (overall,) = _summarised(evidence, [range(len(evidence))], parts)
     return Reasons(evidence, right, overall, dict(named), cells)
 
 
-def _reasons(evidence: Evidence, by: By, right: Column | None) -> dict[Group, Reason]:
+def _parts(evidence: Evidence, right: tuple[str, ...]) -> list[Column]:
+    """Return columns of 1 and 0: whose reason is right, whose is wrong, who has none; None where it is undefined."""
+    dominant, defined = evidence.dominant(), evidence.defined()
+
+    def column(is_so: Callable[[str | None], bool]) -> Column:
+        return [float(is_so(region)) if known else None for region, known in zip(dominant, defined, strict=True)]
+
+    none = column(lambda region: region is None)
+    if not right:
+        return [none]
+    return [
+        column(lambda region: region in right),
+        column(lambda region: region is not None and region not in right),
+        none,
+    ]
+
+
+def _reasons(evidence: Evidence, by: By, parts: Sequence[Column]) -> dict[Group, Reason]:
     rows = group_rows(by, evidence.truths, evidence.predictions)
-    return dict(zip(rows, _summarised(evidence, list(rows.values()), right), strict=True))
+    return dict(zip(rows, _summarised(evidence, list(rows.values()), parts), strict=True))
 
 
-def _summarised(evidence: Evidence, groups: Sequence[Sequence[int]], right: Column | None) -> list[Reason]:
-    """Return the reason of each group of rows; ``right`` is 1 for each row with a right reason and else 0, or None."""
+def _summarised(evidence: Evidence, groups: Sequence[Sequence[int]], parts: Sequence[Column]) -> list[Reason]:
+    """Return the reason of each group of rows; ``parts`` are columns of 1 and 0, as `_parts` returns them."""
     if not groups:
         return []
-    found: Sequence[Summary | None] = [None] * len(groups)
-    if right is not None:
-        found = summarise_groups(as_column(right), group_index(groups, len(evidence)), len(groups))
+    index = group_index(groups, len(evidence))
+    *rightness, none = (summarise_groups(as_column(part), index, len(groups)) for part in parts)
+    right, wrong = rightness or [[None] * len(groups)] * 2
     means = evidence.summaries(groups)
+    best = preferred([[share.measured for share in shares.values()] for shares in means])
+    regions = [None if region is None else evidence.names[region] for region in best]
     return [
-        Reason(len(rows), shares, dominant({n: (s.mean, s.area) for n, s in shares.items()}), summary)
-        for rows, shares, summary in zip(groups, means, found, strict=True)
+        Reason(len(rows), *reason) for rows, *reason in zip(groups, means, regions, right, wrong, none, strict=True)
     ]
 
 
 def _badness(pair: Pair, cell: Reason) -> float:
-    """Return the number of samples with a wrong reason, or of mistakes where no right regions were named."""
+    """Return the number of samples without a right reason, or of mistakes where no right regions were named."""
     if cell.right is None:
         return float(cell.count) if pair[0] != pair[1] else 0.0
     return 0.0 if cell.right.mean is None else (1 - cell.right.mean) * cell.right.n

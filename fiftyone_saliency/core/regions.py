@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_saliency.core.lattice import Lattice
+from fiftyone_saliency.core.preference import Measured, pooling, reaches
 from fiftyone_saliency.core.region_labels import Box, Boxes, Content, Shape
 from fiftyone_saliency.core.region_spec import (
     BACKGROUND as BACKGROUND,
@@ -38,6 +39,7 @@ from fiftyone_saliency.core.region_spec import (
 )
 
 CANVAS = 512
+EVERYWHERE = (slice(None), slice(None))
 _DIGITS = 12
 """Areas and shares are sums of many products: what differs beyond this is rounding, and 1 must be 1."""
 Weights = dict[str, NDArray[np.float32] | None]
@@ -64,30 +66,40 @@ class Regions:
 
         return {name: None if inside is None else covered(inside) for name, inside in self.inside.items()}
 
-    def shares(self, evidence: NDArray[np.float32]) -> dict[str, tuple[float | None, float] | None]:
+    def shares(
+        self, evidence: NDArray[np.float32], seen: tuple[slice, slice] = EVERYWHERE
+    ) -> dict[str, Measured | None]:
         """Measure which share of a map's evidence lies in each region, as `metrics.share` defines it.
 
         The map is split among the lattice's cells once for all regions, without drawing any of them.
 
         Args:
-            evidence: float32 (h, w), not negative.
+            evidence: float32 (h, w) over the whole image, not negative.
+            seen: rows and columns of the map that lie in what the network saw. What is outside of it does not count,
+                neither as evidence nor as area, so that a map that is equal everywhere scores each region's area.
 
         Returns:
-            By region its share of the evidence, None if it is empty or there is no evidence, and its area, which is
-            its share of the image; None where the sample lacks the label.
+            By region its share of the evidence, None if the network sees nothing of it or there is no evidence; its
+            area, which is its share of what the network sees; and how far shifted copies of the map reach (see
+            `core.preference.reaches`), None without a share. None where the sample lacks the label.
         """
         rows, columns = self.lattice.coverage((evidence.shape[0], evidence.shape[1]))
+        rows, columns, evidence = rows[:, seen[0]], columns[:, seen[1]], evidence[seen]
         split: NDArray[np.float64] = rows @ evidence @ columns.T
         total = float(split.sum())
+        areas = np.outer(rows.sum(axis=1), columns.sum(axis=1)) / max(1, evidence.size)
         defined = {name: inside for name, inside in self.inside.items() if inside is not None}
-        cells = np.array([split.ravel(), self.lattice.areas.ravel()])
+        cells = np.array([split.ravel(), areas.ravel()])
         stacked = np.array(list(defined.values()), np.float64).reshape(len(defined), cells.shape[1])
         sums: list[list[float]] = (stacked @ cells.T).tolist()
-        shares: dict[str, tuple[float | None, float] | None] = dict.fromkeys(self.inside)
-        for name, (inside, exact) in zip(defined, sums, strict=True):
-            area = round(exact, _DIGITS)
-            shares[name] = (round(inside / total, _DIGITS) if total > 0 and area > 0 else None, area)
-        return shares
+        measured = [Measured(None, round(area, _DIGITS)) for _, area in sums]
+        if total > 0 and defined:
+            reach = _reaches(stacked.reshape(len(defined), *split.shape), rows, columns, evidence)
+            measured = [
+                Measured(round(inside / total, _DIGITS), one.area, far) if one.area else one
+                for one, (inside, _), far in zip(measured, sums, reach, strict=True)
+            ]
+        return dict.fromkeys(self.inside) | dict(zip(defined, measured, strict=True))
 
 
 def draw_regions(spec: RegionSpec, contents: Mapping[str, Content | None], image: tuple[int, int]) -> Regions:
@@ -187,6 +199,15 @@ class _Scene:
             return inside
         distance = cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         return inside | self.lattice.cells(np.asarray(distance <= radius))
+
+
+def _reaches(
+    inside: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64], evidence: NDArray[np.float32]
+) -> list[float]:
+    """Pool map (h, w) and regions (K, m, n), whose cells cover rows (m, h) and columns (n, w), and shift the map."""
+    down, across = pooling((evidence.shape[0], evidence.shape[1]))
+    covered = (rows @ down.T / down.sum(axis=1)).T @ inside @ (columns @ across.T / across.sum(axis=1))
+    return reaches(down @ evidence @ across.T, covered)
 
 
 def _combine(operator: str, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -23,6 +23,9 @@ SCORES: tuple[Scores, ...] = ("logits", "probabilities", "sigmoid")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 SEED = 51
+Window = tuple[float, float, float, float]
+"""A part of an image: left, top, width and height, in image widths and heights."""
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class Placement:
                 f"Expected a `Placement` of finite numbers and positive size, but got {numbers}. "
                 "The preprocessing must keep the image upright: resize, crop and pad only."
             )
+
+    @property
+    def seen(self) -> Window:
+        """The part of the image that the network sees: left, top, width and height, in image widths and heights.
+
+        Padding lies outside of the image and is no part of it.
+        """
+        left, top = max(0.0, self.x), max(0.0, self.y)
+        right, bottom = min(1.0, self.x + self.width), min(1.0, self.y + self.height)
+        return left, top, max(0.0, right - left), max(0.0, bottom - top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,7 @@ class SaliencyMap:
         score: the explained score (logit or probability, or the difference of two).
         delta: how far the map is from adding up to the score, as a share of what it should add up to; None for
             methods that do not promise it.
+        seen: the part of the image that the network saw; the map is 0 elsewhere.
     """
 
     sample_id: str
@@ -141,6 +155,7 @@ class SaliencyMap:
     values: NDArray[np.float32]
     score: float
     delta: float | None = None
+    seen: Window = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,10 +156,10 @@ def find_clusters(
         progress: wraps the iteration over the samples.
     """
     ids, maps = [], []
-    for sample_id, values, _ in iterate_maps(samples, field, progress=progress):
-        ids.append(sample_id)
-        # Without a map there is nothing that names a place, as in a map of zeros.
-        maps.append(np.zeros(_GRID, np.float32) if values is None else pool_map(values, _GRID))
+    for one in iterate_maps(samples, field, progress=progress):
+        ids.append(one.id)
+        # A map of zeros belongs to no cluster.
+        maps.append(np.zeros(_GRID, np.float32) if one.place is None else pool_map(one.place, _GRID))
     stacked = np.stack(maps) if maps else np.zeros((0, *_GRID), np.float32)
     found = clustering.cluster_maps(stacked, seed, max_clusters)
     pairs = _pairs(samples, gt_field, pred_field)

@@ -83,8 +83,7 @@ def mean_map(samples: Any, field: str, progress: Callable[[Iterator[Any]], Itera
     maps = iterate_maps(samples, field, progress=progress)
     with ThreadPoolExecutor() as pool:
         while chunk := list(islice(maps, _CHUNK)):
-            known = [(paths[sample_id], values) for sample_id, values, _ in chunk if values is not None]
-            counted = [path for path, values in known if sums.add_map(values)]
+            counted = [paths[one.id] for one in chunk if one.place is not None and sums.add_map(one.place)]
             for image in pool.map(_read_image, counted):
                 sums.add_image(image)
             undefined += len(chunk) - len(counted)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fiftyone_saliency.core.evidence import Evidence, Group, RegionShare
+from fiftyone_saliency.core.maps import seen_pixels
 from fiftyone_saliency.core.pictures import UNREADABLE
-from fiftyone_saliency.core.regions import Regions, Weights
+from fiftyone_saliency.core.preference import Measured
+from fiftyone_saliency.core.regions import EVERYWHERE, Regions, Weights
 from fiftyone_saliency.dataset.fields import all_images, dataset_of, require_field
 from fiftyone_saliency.dataset.region_specs import RegionSource, find_regions
 from fiftyone_saliency.dataset.store import decode_map
@@ -30,6 +32,49 @@ Progress = Callable[[Iterator[Any]], Iterator[Any]]
 _T = TypeVar("_T")
 _MAP = ("map_path", "map", "vmin", "vmax")
 _IMAGE = ("filepath", "metadata.height", "metadata.width")
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMap:
+    """One sample's stored map, and where things are in it.
+
+    Args:
+        id: the sample's id.
+        values: float32 (h, w) over the whole image, in the map's own unit; None without a map.
+        seen: rows and columns of the map that lie in what the network saw; all of a map that this package did not
+            write.
+        regions: the regions; None if none were asked for, without a map, and where their names depend on a mask that is
+            missing.
+    """
+
+    id: str
+    values: Map | None
+    seen: tuple[slice, slice]
+    regions: Regions | None
+
+    @property
+    def evidence(self) -> Map | None:
+        """The positive values in what the network saw, float32 (h, w); None without a map."""
+        return None if self.values is None else np.maximum(self.values[self.seen], 0)
+
+    @property
+    def place(self) -> Map | None:
+        """The map over the whole image; None without one, and where it names no place: no or equal evidence."""
+        evidence = self.evidence
+        return self.values if evidence is not None and evidence.size and np.ptp(evidence) > 0 else None
+
+    def weights(self) -> Weights:
+        """Return by region the share of each pixel of what the network saw that it covers, as `Regions.weights`."""
+        if self.values is None or self.regions is None:
+            return {}
+        weights = self.regions.weights((self.values.shape[0], self.values.shape[1]))
+        return {name: None if covered is None else covered[self.seen] for name, covered in weights.items()}
+
+    def shares(self) -> dict[str, Measured | None]:
+        """Return what `Regions.shares` measures; nothing without map or regions."""
+        if self.values is None or self.regions is None:
+            return {}
+        return self.regions.shares(np.maximum(self.values, 0), self.seen)
 
 
 @dataclass(frozen=True)
@@ -88,37 +133,32 @@ def read_evidence(
     labels = [f"{name}.label" for name in (gt_field, pred_field) if name is not None]
 
     def measure(row: Sequence[Any]) -> tuple[str, str | None, str | None, _Measured]:
-        saliency, found = _read_sample(row[: len(row) - len(labels)], source)
+        found = _read_sample(row[: len(row) - len(labels)], source)
         own = iter(row[len(row) - len(labels) :])
         truth, prediction = (None if name is None else next(own) for name in (gt_field, pred_field))
-        measured = {} if saliency is None or found is None else found.shares(np.maximum(saliency, 0))
-        return row[0], truth, prediction, measured
+        return row[0], truth, prediction, found.shares()
 
     paths = [*_map_paths(field), *_IMAGE, *source.paths, *labels]
     rows = list(_read(samples, paths, measure, progress))
     names = source.names or sorted({name for *_, found in rows for name in found})
     ids, truths, predictions, founds = zip(*rows, strict=True) if rows else ((), (), (), ())
-    columns = {name: [found.get(name) or (None, None) for found in founds] for name in names}
-    shares = {name: [share for share, _ in column] for name, column in columns.items()}
-    areas = {name: [area for _, area in column] for name, column in columns.items()}
-    return Evidence(field, regions, ids, truths, predictions, shares, areas)
+    columns = {name: [found.get(name) or _UNDEFINED for found in founds] for name in names}
+    shares, areas, reaches = (
+        {name: [one[i] for one in column] for name, column in columns.items()} for i in range(len(_UNDEFINED))
+    )
+    return Evidence(field, regions, ids, truths, predictions, shares, areas, reaches)
 
 
 def iterate_maps(
     samples: Any, field: str, regions: str | None = None, progress: Progress = iter
-) -> Iterator[tuple[str, Map | None, Weights]]:
-    """Yield the id of each sample, its stored map and its regions, in order; memory does not grow.
+) -> Iterator[SampleMap]:
+    """Yield the stored map of each sample and its regions, in order; memory does not grow.
 
     Args:
         samples: dataset or view.
         field: Heatmap field.
         regions: name of a stored specification or label field, as `read_evidence` takes it; None yields no regions.
         progress: wraps the iteration over the samples.
-
-    Returns:
-        Iterator of sample id; map float32 (h, w) in its own unit, or None without one; by region, the share of each
-        of its pixels that the region covers, float32 (h, w) in [0, 1], or None where the sample lacks the label.
-        Without a map, and where the names depend on a mask that is missing, there are no regions.
 
     Raises:
         UnknownNameError: if a field does not exist.
@@ -127,14 +167,8 @@ def iterate_maps(
     require_field(samples, field, fo.Heatmap, "field")
     source = None if regions is None else find_regions(samples, regions)
 
-    def load(row: Sequence[Any]) -> tuple[str, Map | None, Weights]:
-        saliency, found = _read_sample(row, source)
-        if saliency is None or found is None:
-            return row[0], saliency, {}
-        return row[0], saliency, found.weights((saliency.shape[0], saliency.shape[1]))
-
     paths = [*_map_paths(field), *_IMAGE, *([] if source is None else source.paths)]
-    return _read(samples, paths, load, progress)
+    return _read(samples, paths, lambda row: _read_sample(row, source), progress)
 
 
 def region_masks(
@@ -178,21 +212,25 @@ def drawn_regions(
     return _read(samples, [*_IMAGE, *source.paths], load, progress)
 
 
-_Measured = dict[str, tuple[float | None, float] | None]
+_Measured = dict[str, Measured | None]
+_UNDEFINED = Measured(None, None)
 
 
-def _read_sample(row: Sequence[Any], source: RegionSource | None) -> tuple[Map | None, Regions | None]:
+def _read_sample(row: Sequence[Any], source: RegionSource | None) -> SampleMap:
     """Read map and regions from a row of id, map, image, and what the source asks for."""
-    saliency = decode_map(*row[1:5])
-    if saliency is None or source is None:
-        return saliency, None
-    size = (saliency.shape[0], saliency.shape[1])
-    image = _image_size(row[5:8]) if source.drawn else None
-    return saliency, source.draw(row[8:], image or size)
+    values = decode_map(*row[1:5])
+    if values is None:
+        return SampleMap(row[0], None, EVERYWHERE, None)
+    size = (values.shape[0], values.shape[1])
+    seen = EVERYWHERE if row[5] is None else seen_pixels(size, row[5])
+    if source is None:
+        return SampleMap(row[0], values, seen, None)
+    image = _image_size(row[6:9]) if source.drawn else None
+    return SampleMap(row[0], values, seen, source.draw(row[9:], image or size))
 
 
 def _map_paths(field: str) -> list[str]:
-    return [f"{field}.{name}" for name in _MAP]
+    return [f"{field}.{name}" for name in (*_MAP, "seen")]
 
 
 def _image_size(values: Sequence[Any]) -> tuple[int, int] | None:

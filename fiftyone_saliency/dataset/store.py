@@ -47,6 +47,7 @@ _ATTRIBUTES = {
     "vmax": fo.FloatField,
     "delta": fo.FloatField,
     "image": fo.StringField,
+    "seen": fo.ListField,
 }
 
 
@@ -130,13 +131,13 @@ class HeatmapStore:
         field = self.field
         if self.dataset.get_field(field) is None:
             # All at once: every declaration writes the whole dataset's schema.
-            attributes = [create_field(name, kind) for name, kind in _ATTRIBUTES.items()]
+            attributes = [create_field(name, kind, **_inner(kind)) for name, kind in _ATTRIBUTES.items()]
             self.dataset.add_sample_field(
                 field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Heatmap, fields=attributes
             )
         for name, kind in _ATTRIBUTES.items():
             if self.dataset.get_field(f"{field}.{name}") is None:
-                self.dataset.add_sample_field(f"{field}.{name}", kind)
+                self.dataset.add_sample_field(f"{field}.{name}", kind, **_inner(kind))
         carried = all_images(self.dataset).match(F(f"{field}.run_key") == self.request.key)
         known = frozenset(path for path in carried.values(f"{field}.map_path") if path)
         report_failures(run_files.collect(self.dataset, self.request.key, parts=True, known=known).failures)
@@ -247,11 +248,17 @@ class HeatmapStore:
             "vmin": vmin,
             "vmax": vmax,
             "delta": saliency.delta,
+            "seen": list(saliency.seen),
         }
 
 
 def _text(image: FileState | None) -> str | None:
     return None if image is None else str(image)
+
+
+def _inner(kind: type) -> dict[str, Any]:
+    """Return what declares the elements of a list; all are numbers."""
+    return {"subfield": fo.FloatField} if kind is fo.ListField else {}
 
 
 def check_free(dataset: fo.Dataset, field: str, key: str) -> set[str]:

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from fiftyone_saliency.core.frames import shown, to_input
 from fiftyone_saliency.core.hiding import Fill, Hidden, overlap, shifted
-from fiftyone_saliency.core.types import Failure
+from fiftyone_saliency.core.types import Failure, Placement
 from fiftyone_saliency.models.adapter import ModelAdapter
 from fiftyone_saliency.runtime.loading import LoadedImage
 from fiftyone_saliency.runtime.plan import sample_seed
@@ -23,6 +23,8 @@ from fiftyone_saliency.runtime.worker import ChunkResult, Limit, Loaded, isolate
 Mask = NDArray[np.float32]
 # Weights below this are no part of the region: traces of its soft edge.
 _TRACE = 0.01
+# Changes up to here are rounding and no effect: in parts of the logits' spread, and in steps of the number format.
+_SPREAD, _STEPS = 1e-5, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class Hider:
             if not torch.isfinite(answers).all():
                 part.failures.append(Failure(image.item.id, image.item.filepath, "the logits are not finite"))
                 continue
-            part.results.append((image.item.id, self._effect(answers, masks[image.item.id])))
+            part.results.append((image.item.id, self._effect(answers, masks[image.item.id], image.placement)))
 
     def _masks(self, image: LoadedImage, scene: Scene) -> list[Mask]:
         """Return the region in the network's input and its controls, each (H, W); nothing if there is no region."""
@@ -119,9 +121,16 @@ class Hider:
             filling = surroundings(images, weights)
         return torch.cat([image[None], blend(images, filling, weights)])
 
-    def _effect(self, columns: Tensor, masks: Sequence[Mask]) -> Hidden:
-        """Compare the answers (V, K) to the image intact, without the region, and without each control."""
-        scoring = self.model.scoring
+    def _effect(self, columns: Tensor, masks: Sequence[Mask], placement: Placement) -> Hidden:
+        """Compare the answers (V, K) to the image intact, without the region, and without each control.
+
+        What rounding can do is no change: a network that does not look at a region gives almost, not exactly, the same
+        scores without it, and a test would find that "almost" as surely as an effect.
+        """
+        intact, scoring = columns[0], self.model.scoring
+        step = _STEPS * torch.finfo(self.model.dtype).eps
+        noise = max(_SPREAD * float(intact.max() - intact.min()), step * float(intact.abs().max()))
+        columns = torch.where((columns - intact).abs() <= noise, intact, columns)
         answers = scoring.answers(columns)
         flips = (answers[1:] != answers[0]).any(dim=1).double()
         # Of several labels it is the most probable one that is followed.
@@ -131,7 +140,7 @@ class Hider:
         changes = scores[1:] - scores[0]
         region, *controls = masks
         return Hidden(
-            area=float(region.mean()),
+            area=float(region[shown(placement, region.shape)].mean()),
             flip=float(flips[0]),
             control_flip=float(flips[1:].mean()),
             logit_change=float(changes[0]),

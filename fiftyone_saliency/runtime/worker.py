@@ -288,7 +288,7 @@ def _add(
         part.failures.append(Failure(image.item.id, image.item.filepath, reason))
         return
     placed = place(values, image.placement, frame_size(values.shape, image.placement, image.size))
-    part.results.append(SaliencyMap(image.item.id, target, placed, score, delta))
+    part.results.append(SaliencyMap(image.item.id, target, placed, score, delta, image.placement.seen))
 
 
 def _kept(

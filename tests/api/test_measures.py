@@ -57,7 +57,7 @@ def test_values_are_returned_and_stored_as_attributes_of_the_map(drawn):
 
 def test_the_region_that_dominates_is_stored_too(drawn):
     measured = fos.measure(drawn, regions="parts", measures=["gini"])
-    assert measured.dominant_region == ["head", "background", None, None, None]
+    assert measured.dominant_region == ["head", "background", None, None, "no preference"]
     assert values(drawn, "dominant_region") == measured.dominant_region
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fiftyone_saliency.core.comparison import (
@@ -12,6 +14,7 @@ from fiftyone_saliency.core.comparison import (
     confusion_delta,
     correctness,
     count_outcomes,
+    movement_of,
     outcome,
     right_reasons,
     share_changes,
@@ -131,13 +134,28 @@ def test_balance_counts_a_movement_between_the_sides_once():
     assert balance(before, Sides((), ("uniform", "rest"))) == [pytest.approx(0.2)] * 2
 
 
+def test_another_crop_alone_is_no_movement():
+    """A map without preference scores the area, and the area grows where the network sees less around the head."""
+    before = evidence([0.3] * 6, [0.2] * 6)
+    flat = {"head": [0.6] * 6, "uniform": [0.3] * 6, "rest": [0.1] * 6}
+    both = Sides(("head",), ("uniform",))
+    assert movement_of(before, replace(before, shares=flat, areas=flat), both).mean == pytest.approx(0)
+    assert movement_of(before, replace(before, shares=flat), both).mean == pytest.approx((-0.3 + 0.1) / 2)
+
+
 def test_evidence_that_left_the_wrong_region_for_no_right_one_is_no_right_reason():
-    """Shares 0.2, 0.22 and 0.58 of areas 0.3, 0.2 and 0.5: the rest leads, however far the head fell."""
-    moved_on, fixed = evidence([0.2], [0.22]), evidence([0.2], [0.5])
+    """Shares 0.2, 0.12 and 0.68 of areas 0.3, 0.2 and 0.5: the rest leads, however far the head fell."""
+    moved_on, fixed = evidence([0.2], [0.12]), evidence([0.2], [0.5])
     assert right_reasons(moved_on, Sides(("head",), ("uniform",))) == [0.0]
     assert right_reasons(moved_on, Sides(("head",), ())) == [1.0], "not the head is all that was asked for"
     assert right_reasons(fixed, Sides(("head",), ("uniform",))) == [1.0]
     assert right_reasons(evidence([None], [None]), Sides(("head",), ())) == [None]
+
+
+def test_evidence_that_prefers_nothing_rests_on_nothing_right():
+    nowhere = evidence([0.3], [0.22])
+    assert right_reasons(nowhere, Sides(("head",), ("uniform",))) == [0.0]
+    assert right_reasons(nowhere, Sides(("head",), ())) == [0.0]
 
 
 def test_sides_name_known_regions_once():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from fiftyone_saliency.core.evidence import Evidence, RegionShare, chance_corrected, dominant, group_rows
+from fiftyone_saliency.core.evidence import Evidence, RegionShare, group_rows
 
 
 @pytest.fixture
@@ -85,27 +86,26 @@ def test_the_dominant_region_holds_most_for_its_size(table):
     assert table.dominant() == ["head", "head", "uniform", None, None]
 
 
-def test_a_large_background_does_not_win_by_its_size():
-    assert dominant({"head": (0.3, 0.1), "background": (0.7, 0.9)}) == "head"
-    assert dominant({"head": (0.1, 0.1), "background": (0.9, 0.9)}) is None
-    assert dominant({"head": (None, 0.1), "background": (None, None)}) is None
-    assert dominant({}) is None
+def test_what_prefers_nothing_is_defined_and_no_right_reason(table):
+    assert table.defined() == [True, True, True, False, True]
+    assert table.right(["head"]) == [1, 1, 0, None, 0]
 
 
-@pytest.mark.parametrize(
-    ("share", "area", "expected"),
-    [
-        (1, 0.25, 1),
-        (0.25, 0.25, 0),
-        (0.5, 0.2, 0.375),
-        (0, 0.5, -1),
-        (None, 0.5, None),
-        (0.5, None, None),
-        (1, 1, None),
-    ],
-)
-def test_correction_for_chance_by_hand(share, area, expected):
-    assert chance_corrected(share, area) == (None if expected is None else pytest.approx(expected))
+def test_a_share_within_reach_of_shifted_copies_is_no_preference(table):
+    far = replace(table, reaches={"head": [0.85, 0.55, 0.5, None, 0.5], "uniform": [0.7, None, 0.6, None, 0.9]})
+    assert far.dominant() == ["head", "head", "uniform", None, None], "0.8 on a fifth of the area is most of it"
+    wide = replace(far, areas={**table.areas, "head": [0.5, 0.4, 0.25, None, 0.25]})
+    assert wide.dominant()[0] is None
+    assert wide.select([2, 1]).reaches["head"] == [0.5, 0.55]
+    assert far.join(table).reaches["head"] == [0.85, 0.55, 0.5, None, 0.5, *[None] * 5]
+
+
+def test_the_reach_of_a_mean_falls_with_the_number_of_maps():
+    table = Evidence("f", "r", list("abcd"), ["x"] * 4, ["x"] * 4, {"a": [0.4] * 4}, {"a": [0.2] * 4}, {"a": [0.6] * 4})
+    assert table.select([0]).summary()["a"].reach == pytest.approx(0.6)
+    assert table.summary()["a"].reach == pytest.approx(0.2 + 0.4 / 2)
+    assert table.groups("class")["x"].dominant() == [None] * 4
+    assert table.summary()["a"].measured == pytest.approx((0.4, 0.2, 0.4))
 
 
 def test_enrichment_and_correction_of_a_mean():

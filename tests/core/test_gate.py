@@ -121,6 +121,7 @@ def test_the_verdict_reads_as_lines_and_as_json():
         "ok   evidence: head 0.200 [0.166, 0.335] (n=20), at most 0.4",
         "FAIL evidence: uniform 0.800 [0.665, 0.834] (n=20), at least 0.9",
         "failed: 1 of 2 checks",
+        gate.proposal,
     ]
     written = gate.to_json()
     assert written["passed"] is False

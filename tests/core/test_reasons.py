@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,7 +62,29 @@ def test_predictions_can_be_right_for_the_wrong_reason_and_wrong_for_the_right_o
     reasons = find_reasons(evidence, ["uniform"])
     assert reasons.right_for_wrong_reason == ["s0", "s1"]
     assert reasons.wrong_for_right_reason == ["s2"]
-    assert reasons.overall.right.mean == pytest.approx(2 / 4)
+    assert reasons.right_without_preference == [], "the last sample prefers nothing, but has no truth"
+    overall = reasons.overall
+    assert (overall.right.mean, overall.wrong.mean, overall.no_preference.mean) == (2 / 5, 2 / 5, 1 / 5)
+    assert (overall.right.n, overall.no_preference.undefined) == (5, 1)
+
+
+def test_no_preference_is_a_state_of_its_own(evidence):
+    """Of a cell whose shares are its areas, and of a class in which only one of two maps prefers a region."""
+    reasons = find_reasons(replace(evidence, truths=["cook"] * 6), ["uniform"])
+    cell = reasons.cells["cook", "judge"]
+    assert (cell.count, cell.n) == (4, 3)
+    assert (cell.right.mean, cell.wrong.mean, cell.no_preference.mean) == pytest.approx((2 / 3, 0, 1 / 3))
+    nothing = find_reasons(evidence, ["uniform"]).cells[None, "judge"]
+    assert (nothing.dominant, nothing.state) == (None, "no preference")
+    assert (nothing.right.mean, nothing.wrong.mean, nothing.no_preference.mean) == (0, 0, 1)
+    undefined = find_reasons(evidence.select([4]), ["uniform"]).overall
+    assert (undefined.state, undefined.right.mean, undefined.no_preference.n) == (None, None, 0)
+    right = find_reasons(replace(evidence, truths=["judge"] * 6, predictions=["judge"] * 6), ["uniform"])
+    assert right.right_without_preference == ["s5"]
+    assert right.to_json()["right_without_preference"] == 1
+    assert right.overall.to_json()["no_preference"]["mean"] == pytest.approx(1 / 5)
+    assert "no preference: 0.200" in str(right)
+    assert "right without a preference: 1" in str(right)
 
 
 def test_no_reason_is_wrong_where_no_region_was_named_right(evidence):
@@ -69,7 +92,8 @@ def test_no_reason_is_wrong_where_no_region_was_named_right(evidence):
 
 
 def test_the_worst_cells_come_first(evidence):
-    assert find_reasons(evidence, ["uniform"]).worst_cells() == [("cook", "cook")]
+    assert find_reasons(evidence, ["uniform"]).worst_cells() == [("cook", "cook"), (None, "judge")]
+    assert find_reasons(evidence, ["uniform"]).worst_cells(min_count=2) == [("cook", "cook")]
     # Without right regions the cells of mistakes count, the larger first; a missing label is one.
     assert find_reasons(evidence).worst_cells() == [(None, "judge"), ("cook", "judge")]
     assert find_reasons(evidence).worst_cells(min_count=2) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from fiftyone_saliency.core.colours import UNDECIDED
 from fiftyone_saliency.core.confusion import ConfusionCounts
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.reasons import find_reasons
@@ -31,7 +33,18 @@ def test_a_cell_has_the_colour_of_its_dominant_region_and_says_its_share(reasons
     # Rows are truths, columns predictions; head is the first region, uniform the second.
     assert trace["text"] == [["head<br>80%", "uniform<br>75%"], ["", "uniform<br>90%"]]
     assert trace["z"] == [[pytest.approx(0.8), pytest.approx(1.75)], [None, pytest.approx(1.9)]]
-    assert trace["zmax"] == 2
+    assert trace["zmax"] == 3, "one stretch of colours per region, and one for no preference"
+
+
+def test_a_cell_without_preference_has_a_grey_of_its_own_and_says_so(reasons):
+    areas = {"head": [0.79] * 3, "uniform": [0.21] * 3}
+    leaning = find_reasons(replace(reasons.evidence, areas=areas), ["uniform"])
+    trace = region_figure(leaning, PAIRS).data[0]
+    assert (trace["text"][0][0], trace["z"][0][0]) == ("no preference", 3)
+    assert trace["colorscale"][-1] == [1, UNDECIDED]
+    assert "right reason 0%, wrong 0%, no preference 100%" in trace["customdata"][0][0].replace(" (too few)", "")
+    assert rightness_figure(leaning, PAIRS).data[0]["text"][0][0].endswith("<br>no preference 100%")
+    assert "right reason **0%**, wrong 0%, no preference 100%" in describe(next(iter(leaning.cells.values())))
 
 
 def test_the_hover_says_n_interval_area_and_every_region(reasons):

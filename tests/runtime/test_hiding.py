@@ -66,6 +66,24 @@ def test_where_the_region_does_not_decide_its_controls_may(chunk):
         assert row.control_logit_change < -0.5
 
 
+class AlmostPatchModel(PatchModel):
+    """Looks at the patch alone, but for the rounding of the last digits that any change of the image brings."""
+
+    def forward(self, images):
+        return super().forward(images) * (1 + 4e-7 * images.mean(dim=(1, 2, 3))[:, None]) + 100
+
+
+def test_rounding_is_no_effect(chunk):
+    """Beside the patch nothing decides; a test on many samples would find changes of 1e-5 as surely as real ones."""
+    corner = mask_of((slice(0, 6), slice(0, 6)))
+    model = adapt(AlmostPatchModel())
+    for _, row in hide(chunk, corner, model, fill="mean").results:
+        assert (row.flip, row.logit_change) == (0, 0)
+    for _, row in hide(chunk, mask_of(PATCH), model).results:
+        assert row.flip == 1
+        assert row.logit_change == pytest.approx(-250 / 255, abs=1e-3)
+
+
 def test_a_soft_region_hides_softly(chunk):
     """Half of the patch's weight leaves half of its red, and brings half of the mean colour."""
     full, half = (hide(chunk, weight * mask_of(PATCH), fill="mean").results for weight in (1, 0.5))
