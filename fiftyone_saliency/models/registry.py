@@ -13,13 +13,17 @@ import importlib.util
 import os
 import sys
 import tempfile
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+import tomlkit
+from filelock import FileLock
+from tomlkit.exceptions import TOMLKitError
 
 from fiftyone_saliency.core.errors import ArgumentError, ModelError, UnknownNameError
 
@@ -96,8 +100,9 @@ def register(name: str, loader: Callable[..., Any] | str, arguments: Mapping[str
         raise ArgumentError(
             f"Expected `loader` to be 'package.module:function' or '/path/file.py:function', but got {loader!r}."
         )
+    with _changed_file() as models:
+        models[name] = model
     _IN_PROCESS.pop(name, None)
-    _write_file({**_read_file(), name: model})
     return model
 
 
@@ -116,10 +121,9 @@ def unregister(name: str) -> None:
             f"Expected a model that was registered by `register_model`, but {name!r} comes with the installed package "
             f"{known[name].package}. Uninstall that."
         )
+    with _changed_file() as models:
+        models.pop(name, None)
     _IN_PROCESS.pop(name, None)
-    kept = _read_file()
-    if kept.pop(name, None) is not None:
-        _write_file(kept)
 
 
 @cache
@@ -155,9 +159,9 @@ def _read_file() -> dict[str, RegisteredModel]:
     if not path.is_file():
         return {}
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomlkit.loads(path.read_text(encoding="utf-8")).unwrap()
         return {name: _from_entry(name, entry) for name, entry in entries.items()}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (TOMLKitError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f'Expected {path} to hold entries like [my-model] loader = "module:function", but got: {error!r}.'
         ) from error
@@ -170,11 +174,20 @@ def _from_entry(name: str, entry: Mapping[str, Any]) -> RegisteredModel:
     return RegisteredModel(name, loader, arguments)
 
 
-def _write_file(models: Mapping[str, RegisteredModel]) -> None:
-    import tomlkit
-
+@contextmanager
+def _changed_file() -> Iterator[dict[str, RegisteredModel]]:
+    """Give the file's models to change, and write them back; no other process changes the file meanwhile."""
     path = models_file()
     path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        models = _read_file()
+        before = dict(models)
+        yield models
+        if models != before:
+            _write_file(models, path)
+
+
+def _write_file(models: Mapping[str, RegisteredModel], path: Path) -> None:
     entries = {m.name: {"loader": m.loader, "arguments": dict(m.arguments)} for m in models.values()}
     try:
         text = tomlkit.dumps(entries)

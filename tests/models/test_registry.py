@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tomllib
 import torch
 from PIL import Image
 
@@ -325,3 +326,20 @@ def test_a_form_can_only_send_a_registered_name(sent, traps, monkeypatch):
     with pytest.raises(UnknownNameError, match=r"Expected a known registered model, but got"):
         load_registered(sent)
     assert not (traps / "was here").exists()
+
+
+def test_models_registered_at_the_same_time_are_all_kept(file):
+    names = [f"model-{i}" for i in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: register(name, "package.module:load", {}), names))
+
+    assert sorted(registered_models()) == sorted(names)
+
+
+def test_a_refused_model_leaves_the_one_of_this_process(file):
+    register("mine", lambda: None, {})
+
+    with pytest.raises(ArgumentError, match="plain values that TOML can hold"):
+        register("mine", "package.module:load", {"x": object()})
+
+    assert callable(registered_models()["mine"].loader)
