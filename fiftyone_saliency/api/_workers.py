@@ -13,13 +13,13 @@ MOST_THREADS = 256
 
 
 def count_workers(num_workers: int | None) -> int:
-    """Return the given number of threads, or by default one per core, up to 8.
+    """Return the given number of threads, or by default one per core, up to 8; 0 means the calling one.
 
     Raises:
-        ArgumentError: if it is not an integer from 1 to 256.
+        ArgumentError: if it is not an integer from 0 to 256.
     """
     workers = min(_MOST, os.cpu_count() or 1) if num_workers is None else num_workers
-    check_int(workers, "num_workers", 1, MOST_THREADS)
+    check_int(workers, "num_workers", 0, MOST_THREADS)
     return workers
 
 

@@ -92,7 +92,7 @@ def compute_saliency(
             A run that goes on keeps its format.
         batch_size: images per forward pass, and per write to the database, 1 to 1,024. Where memory runs out,
             it is halved.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         skip_failures: whether a sample that fails is recorded and passed over; else the first one raises.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
         overwrite: whether to replace another run that holds the field, or to compute this run's samples again.

@@ -47,7 +47,7 @@ def embed(
             or the ``"rest"``, weighted by 1 − map / its maximum.
         field: Heatmap field, for the latter two.
         batch_size: images per forward pass, 1 to 1,024.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:

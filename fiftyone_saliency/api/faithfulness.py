@@ -64,7 +64,7 @@ def faithfulness(
         substrate: what replaces pixels: ``"blur"``, ``"mean"`` (the image's mean colour) or ``"zero"``.
         seed: seed of the draw of samples; random orders and noise follow the run's seed and the sample.
         batch_size: images per forward pass, 1 to 1,024.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:

@@ -66,7 +66,7 @@ def hide_region(
         controls: number of controls for each image, 1 to 100.
         seed: seed of the controls' places and of the swaps; each sample has its own stream.
         batch_size: samples read at once, and images per forward pass, 1 to 1,024.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         store_field: field that takes each sample's result, as an embedded document with the attributes of `Hidden`;
             None stores nothing.
         run: key or field of a run of this model, whose record keeps the summaries, where `load_run` finds them; None

@@ -43,7 +43,7 @@ def predict(
         pred_field: Classification field that takes the predictions, or Classifications field for several labels;
             existing labels are replaced.
         batch_size: images per forward pass, and per write to the database, 1 to 1,024.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         store_logits: whether the labels carry all logits; a model that gives probabilities alone, their logarithms.
         threshold: least probability of a label, in [0, 1], where classes do not exclude each other; 0.5 by default.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.

@@ -75,7 +75,7 @@ def check_trust(
         other: name of the method to agree with; by default occlusion, and Integrated Gradients for a run of a
             perturbation method.
         batch_size: images per batch, 1 to 1,024.
-        num_workers: threads that read images; by default one per core, up to 8.
+        num_workers: threads that read images; by default one per core, up to 8; 0 reads in the calling thread.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:

@@ -55,9 +55,12 @@ def load_ahead(
     Args:
         chunks: samples in the order of the work.
         model: whose preprocessing is applied.
-        num_workers: threads, at least 1.
+        num_workers: threads; 0 loads each chunk in the calling thread, when it is asked for.
         states: whether to say what each file was when it was read.
     """
+    if num_workers == 0:
+        yield from ([_load(item, model, states) for item in chunk] for chunk in chunks)
+        return
     with ThreadPoolExecutor(num_workers, "saliency-load", initializer=_work_alone) as pool:
         ahead: list[Future[LoadedImage | Failure]] = []
         try:

@@ -87,7 +87,7 @@ RANDOM = transforms.Compose([transforms.RandomCrop(40), transforms.ToTensor()])
             "`stride` to be at least 0.005, w",
         ),
         ({"batch_size": True}, ArgumentError, "`batch_size` to be an integer of at least 1, but got True"),
-        ({"num_workers": 0}, ArgumentError, "`num_workers` to be an integer of at least 1, but got 0"),
+        ({"num_workers": -1}, ArgumentError, "`num_workers` to be an integer of at least 0, but got -1"),
         ({"model": "resnet_18"}, UnknownNameError, "got 'resnet_18'. Did you mean `resnet18`"),
         ({"model": ColourNet()}, ModelError, "Expected `transform`, the preprocessing that ColourNet was trained"),
     ],

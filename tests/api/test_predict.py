@@ -111,7 +111,7 @@ def test_grey_pictures_of_any_depth_are_read_alike(dataset, model, tmp_path, dep
         ({"pred_field": None}, FieldError, "`pred_field`"),
         ({"pred_field": "no.such"}, FieldError, "`pred_field`"),
         ({"batch_size": 0}, ArgumentError, "`batch_size` to be an integer of at least 1, but got 0"),
-        ({"num_workers": 0}, ArgumentError, "`num_workers` to be an integer of at least 1, but got 0"),
+        ({"num_workers": -1}, ArgumentError, "`num_workers` to be an integer of at least 0, but got -1"),
         ({"model": "resnet51"}, UnknownNameError, r"got 'resnet51'. Did you mean `resnet50`"),
         ({"model": object()}, ModelError, r"Expected the name of a registered model; .*but got object"),
         ({"classes": ["a", "b"]}, ModelError, "the model returns 3 logits and `classes` has 2 names"),

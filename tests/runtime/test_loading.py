@@ -187,3 +187,21 @@ def test_no_thread_is_left_when_the_work_ends_early(pictures):
     assert threads() != before
     loaded.close()
     assert threads() == before
+
+
+@pytest.mark.parametrize(("workers", "here"), [(0, True), (2, False)])
+def test_no_workers_means_the_calling_thread(pictures, workers, here):
+    threads = []
+
+    def transform(image: Image.Image) -> Tensor:
+        threads.append(threading.current_thread())
+        return resize(16)(image)
+
+    model = adapt(SmallCNN(), transform=transform)
+    items = [SampleItem(str(i), path) for i, path in enumerate(pictures[:4])]
+    model.preprocessing.placement((64, 48))
+    threads.clear()
+    (first, second) = load_ahead([items[:3], items[3:]], model, workers)
+
+    assert [image.item.id for image in [*first, *second]] == ["0", "1", "2", "3"]
+    assert {thread is threading.current_thread() for thread in threads} == {here}
