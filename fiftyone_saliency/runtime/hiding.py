@@ -152,9 +152,11 @@ class Hider:
 def _swapped(image: Tensor, region: Mask, partner: LoadedImage, weights: Mask) -> tuple[Tensor, Tensor]:
     """Return the image with the partner's region over its own, box over box, and the partner at the image's size."""
     theirs = partner.tensor.to(image)
-    box = _box(region)
+    rows, columns = _box(region)
+    their_rows, their_columns = _box(weights)
+    size = (rows.stop - rows.start, columns.stop - columns.start)
     pasted = image.clone()
-    pasted[:, *box] = _resized(theirs[:, *_box(weights)], (box[0].stop - box[0].start, box[1].stop - box[1].start))
+    pasted[:, rows, columns] = _resized(theirs[:, their_rows, their_columns], size)
     return pasted, _resized(theirs, (image.shape[1], image.shape[2]))
 
 

@@ -18,7 +18,7 @@ QUIET = {"progress": False, "num_workers": 2}
 
 
 def test_the_record_says_what_was_done(colours, model, fo):
-    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     run = fos.compute_saliency(
         colours, model, method="integrated_gradients", parameters={"steps": 2}, target="blue", seed=7, **QUIET
     )
@@ -41,7 +41,7 @@ def test_the_record_says_what_was_done(colours, model, fo):
     assert run.details["precision"].startswith("bfloat16 is for CAM and perturbation methods")
     assert Path(run.folder) == Path(fo.config.default_dataset_dir, "saliency", str(colours._doc.id), run.key)
     started, finished = (datetime.datetime.fromisoformat(t) for t in (run.started, run.finished))
-    assert before <= started <= finished <= datetime.datetime.now(datetime.UTC)
+    assert before <= started <= finished <= datetime.datetime.now(datetime.timezone.utc)
     assert run.versions == {
         "fiftyone-saliency": fos.__version__,
         **{name: version(name) for name in ("fiftyone", "torch", "captum", "numpy")},
