@@ -117,7 +117,12 @@ class PlainFunction(nn.Module):
         """Return the scores (N, K) of images (N, C, H, W)."""
         with torch.no_grad():
             scores = self._function(images.detach().float().cpu())
-        return torch.as_tensor(scores).detach().to(images.device)
+        try:
+            return torch.as_tensor(scores).detach().to(images.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"Expected the function to return scores (N, K), a tensor or array, but got a {type(scores).__name__}."
+            ) from error
 
     def extra_repr(self) -> str:
         """Return the function's name: part of the model's fingerprint."""

@@ -275,7 +275,8 @@ def find_scoring(rows: Tensor, seen: BeforeLast, model: Asked, classes: int, tol
     suspect = _in_unit(few) and (_add_up(few) or after_sigmoid or not model.is_network)
     many = torch.cat([few, model.rows()]) if suspect else few
     if suspect and _in_unit(many):
-        if not single and _add_up(many) and bool((many != many[:1]).any()):
+        # A network that answers the same to every image says nothing; a function may be as sure as that.
+        if not single and _add_up(many) and (not model.is_network or bool((many != many[:1]).any())):
             return _known(True, single, classes, "they lie in [0, 1] and add up to 1", probabilities=True)
         if after_sigmoid:
             return _known(single, single, classes, "they lie in [0, 1] after a sigmoid", probabilities=True)

@@ -139,7 +139,7 @@ def test_probabilities_of_a_function_are_not_put_through_a_softmax_again(as_arra
     model = load(sure, TWO, resize())
     results = Predictor(model)(load_chunk(pictures[:3], model)).results
     assert [p.confidence for p in results] == [1.0] * 3
-    assert str(model).endswith("they lie in [0, 1] and add up to 1")
+    assert "they lie in [0, 1] and add up to 1" in str(model)
     for p in results:
         assert np.exp(p.logits).sum() == pytest.approx(1, abs=1e-6)
 
@@ -367,3 +367,13 @@ def test_hugging_face_says_so_in_its_configuration():
         torch.testing.assert_close(probabilities, network(IMAGES).logits.double().sigmoid())
     config.problem_type = "single_label_classification"
     assert found(load(network, transform=resize()))[2].exclusive is True
+
+
+def test_a_function_that_always_says_the_same_is_sure():
+    model = load(lambda images: F.one_hot(torch.ones(len(images)).long(), 3), CLASSES, resize())
+    assert found(model)[1].tolist() == [[0, 1, 0]] * 4
+
+
+def test_a_function_that_returns_no_numbers_is_refused_in_words():
+    with pytest.raises(ModelError, match=r"return scores \(N, K\), a tensor or array, but got a dict"):
+        load(lambda images: {"scores": images}, CLASSES, resize())
