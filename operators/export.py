@@ -11,6 +11,7 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.retrain import export_formats
 from fiftyone_saliency.dataset.curate import prepare_folder
+from fiftyone_saliency.dataset.fields import count_samples
 from fiftyone_saliency.dataset.folders import require_allowed
 
 from . import _entries
@@ -46,7 +47,7 @@ class ExportForRetraining(SaliencyOperator):
         """Add the entries."""
         samples = form.ctx.target_view()
         tag = form.choice("tag", [*samples.distinct("tags"), _EVERYTHING], "Samples tagged", default="enrich")
-        matching = len(samples) if tag in (None, _EVERYTHING) else len(samples.match_tags(tag))
+        matching = count_samples(samples) if tag in (None, _EVERYTHING) else len(samples.match_tags(tag))
         form.note("count", f"{matching} samples")
         _entries.choose_truth(form, "Label field")
         form.choice("dataset_type", export_formats(), "Format", default="ImageClassificationDirectoryTree")

@@ -11,7 +11,7 @@ from fiftyone_saliency.core.gate import wrong_reasons
 from fiftyone_saliency.core.reasons import Reasons
 from fiftyone_saliency.core.statistics import summarise
 from fiftyone_saliency.dataset import runs
-from fiftyone_saliency.dataset.fields import dataset_of
+from fiftyone_saliency.dataset.fields import count_samples, dataset_of
 from fiftyone_saliency.dataset.runs import SaliencyRun
 
 SCHEMA = 1
@@ -31,8 +31,8 @@ def describe_source(samples: Any, field: str) -> dict[str, Any]:
         "versions": runs.versions(),
         "dataset": {
             "name": dataset.name,
-            "samples": len(dataset),
-            "measured": len(samples),
+            "samples": count_samples(dataset),
+            "measured": count_samples(samples),
             "view": [str(stage) for stage in getattr(samples, "_stages", [])],
         },
         "run": None if run is None else _describe_run(run),

@@ -15,7 +15,7 @@ from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import clusters, mean_maps
 from fiftyone_saliency.dataset.clusters import MapCluster, MapClusters
 from fiftyone_saliency.dataset.confusion import Cell
-from fiftyone_saliency.dataset.fields import fields_of, fresh_dataset_of, require_field, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, fields_of, fresh_dataset_of, require_field, require_samples
 from fiftyone_saliency.dataset.mean_maps import MeanMap
 
 
@@ -37,7 +37,7 @@ def mean_map(samples: Cell | Any, field: str = "saliency", *, progress: Progress
     view: Any = samples.view() if isinstance(samples, Cell) else samples
     require_samples(view)
     require_field(view, field, fo.Heatmap, "field")
-    return mean_maps.mean_map(view, field, _wrap(len(view), progress))
+    return mean_maps.mean_map(view, field, _wrap(count_samples(view), progress))
 
 
 def cluster_maps(
@@ -90,7 +90,7 @@ def cluster_maps(
     truth = _label_field(view, gt_field, "ground_truth", "gt_field")
     prediction = _label_field(view, pred_field, "predictions", "pred_field")
     return clusters.find_clusters(
-        view, field, seed, max_clusters, truth, prediction, progress=_wrap(len(view), progress)
+        view, field, seed, max_clusters, truth, prediction, progress=_wrap(count_samples(view), progress)
     )
 
 

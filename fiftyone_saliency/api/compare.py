@@ -28,7 +28,7 @@ from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, MIN_EFFEC
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.comparison import RunComparison, Shares
 from fiftyone_saliency.dataset.confusion import count_confusion
-from fiftyone_saliency.dataset.fields import dataset_of, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, dataset_of, require_samples
 from fiftyone_saliency.dataset.outcomes import LabelPair
 from fiftyone_saliency.dataset.regions import read_evidence
 from fiftyone_saliency.dataset.runs import SaliencyRun
@@ -117,7 +117,7 @@ def compare_runs(
         matrix_before=matrices[0],
         matrix_after=matrices[1],
         outcomes=labels.count(),
-        left_out=len(samples) - matrices[0].counts.total,
+        left_out=count_samples(samples) - matrices[0].counts.total,
         accuracy_before=summarise(right_before),
         accuracy_after=summarise(right_after),
         accuracy_change=change,
@@ -151,7 +151,7 @@ class _Pass:
 
 
 def _read(samples: Any, run: SaliencyRun, regions: str | None, gt_field: str, progress: Progress) -> _Pass:
-    pred_field, total = _pred_field(run), len(samples)
+    pred_field, total = _pred_field(run), count_samples(samples)
     ids, truths, predictions = samples.values(["id", f"{gt_field}.label", f"{pred_field}.label"])
     evidence = None
     if regions is not None:

@@ -9,7 +9,7 @@ import fiftyone as fo
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.evidence import By, group_rows
-from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, require_field, require_samples
 from fiftyone_saliency.dataset.regions import RegionShares, read_evidence
 
 
@@ -53,7 +53,7 @@ def region_shares(
         fields = {"gt_field": gt_field} if by == "class" else {"gt_field": gt_field, "pred_field": pred_field}
         for argument, name in fields.items():
             require_field(samples, name, fo.Classification, argument)
-    total = len(samples)
+    total = count_samples(samples)
     evidence = read_evidence(
         samples, field, regions, **fields, progress=lambda rows: track(rows, total, progress, size=lambda _: 1)
     )

@@ -18,7 +18,7 @@ from fiftyone_saliency.core.evidence import By, Group, group_index, group_rows
 from fiftyone_saliency.core.preference import NO_PREFERENCE, Measured, dominant
 from fiftyone_saliency.core.statistics import Summary, as_column, summarise, summarise_groups
 from fiftyone_saliency.dataset.attributes import write_attributes, write_field
-from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, fields_of, require_field, require_samples
 from fiftyone_saliency.dataset.regions import iterate_maps
 from fiftyone_saliency.metrics._registry import MEASURES, MeasureInfo, get_measures
 
@@ -139,7 +139,7 @@ def measure(
     require_samples(samples)
     chosen = _choose(measures, regions, region)
     require_field(samples, field, fo.Heatmap, "field")
-    total = len(samples)
+    total = count_samples(samples)
     maps = iterate_maps(samples, field, regions, lambda rows: track(rows, total, progress, size=lambda _: 1))
     ids: list[str] = []
     shares: list[_Regions] = []

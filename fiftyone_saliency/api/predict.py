@@ -12,6 +12,7 @@ from fiftyone_saliency.api._workers import check_batch_size, count_workers
 from fiftyone_saliency.core.checks import check_range
 from fiftyone_saliency.core.errors import ArgumentError, FieldError
 from fiftyone_saliency.core.types import Failure, LabelsPrediction, Prediction
+from fiftyone_saliency.dataset.database import speaking_plainly
 from fiftyone_saliency.dataset.fields import check_name, fields_of, require_field, require_samples, with_all_fields
 from fiftyone_saliency.dataset.samples import read_items
 from fiftyone_saliency.models.adapter import ModelAdapter
@@ -20,6 +21,7 @@ from fiftyone_saliency.runtime.plan import chunks
 from fiftyone_saliency.runtime.worker import THRESHOLD, Predictor
 
 
+@speaking_plainly()
 def predict(
     samples: Any,
     model: Any,
@@ -55,6 +57,7 @@ def predict(
         FieldError: if the field is of another type, or there are no samples.
         ModelError: if the model does not fit its classes or its preprocessing, or what its scores are is not known.
         ArgumentError: if a threshold is given for classes that exclude each other.
+        DatabaseError: if the database does not answer.
     """
     check_batch_size(batch_size)
     workers = count_workers(num_workers)

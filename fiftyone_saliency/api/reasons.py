@@ -12,7 +12,7 @@ from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.reasons import Reasons, find_reasons
-from fiftyone_saliency.dataset.fields import require_field, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, require_field, require_samples
 from fiftyone_saliency.dataset.regions import read_evidence
 
 
@@ -67,5 +67,5 @@ def reasons(
 
 
 def _measure(samples: Any, field: str, regions: str, progress: Progress) -> Evidence:
-    total = len(samples)
+    total = count_samples(samples)
     return read_evidence(samples, field, regions, progress=lambda rows: track(rows, total, progress, size=lambda _: 1))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fiftyone_saliency.api._progress import Progress, track
 from fiftyone_saliency.core.errors import FieldError, UnknownNameError
 from fiftyone_saliency.core.regions import BACKGROUND, Weights
-from fiftyone_saliency.dataset.fields import check_name, fresh_dataset_of, require_samples
+from fiftyone_saliency.dataset.fields import check_name, count_samples, fresh_dataset_of, require_samples
 from fiftyone_saliency.dataset.region_labels import PLAIN_KINDS, PREVIEW, labels_of, previews
 from fiftyone_saliency.dataset.region_specs import (
     check_regions,
@@ -140,7 +140,7 @@ def show_regions(samples: Any, name: str, field: str = "regions_preview", *, pro
             "The App draws a Segmentation field as it is."
         )
     _prepare_preview(dataset, field, name, names)
-    total, shown = len(samples), 0
+    total, shown = count_samples(samples), 0
     found = drawn_regions(samples, name, _preview_size, lambda rows: track(rows, total, progress, size=lambda _: 1))
     for batch in _batched(found, _BATCH):
         masks = {sample_id: _draw(weights) for sample_id, weights in batch}

@@ -17,7 +17,7 @@ from fiftyone_saliency.core.errors import ArgumentError, FieldError, UnknownName
 from fiftyone_saliency.core.preference import NO_PREFERENCE
 from fiftyone_saliency.dataset import curate
 from fiftyone_saliency.dataset.export_images import is_tree
-from fiftyone_saliency.dataset.fields import fields_of, require_field, require_samples
+from fiftyone_saliency.dataset.fields import count_samples, fields_of, require_field, require_samples
 from fiftyone_saliency.dataset.read_export import read_export
 from fiftyone_saliency.dataset.region_specs import find_regions
 from fiftyone_saliency.dataset.regions import read_evidence
@@ -99,7 +99,7 @@ def export_for_retraining(
     named = None if by is None else _groups(samples, by, gt_field, field, regions)
     folder = curate.prepare_folder(out_dir)
     extras = curate.Extras(fields, named, weights, regions if masks else None)
-    total = len(samples)
+    total = count_samples(samples)
 
     def tracked(rows: Any) -> Any:
         return track(rows, total, progress, size=lambda _: 1)
@@ -158,7 +158,7 @@ def _check_format(samples: Any, dataset_type: type, gt_field: str, options: Mapp
         if samples.count(f"{gt_field}.label") == 0:
             raise FieldError(
                 f"Expected samples with a label in {gt_field!r} for {name}, a folder for each class, but none of "
-                f"{len(samples)} has one. Choose another format or field."
+                f"{count_samples(samples)} has one. Choose another format or field."
             )
     elif not dataset_type.__module__.startswith("fiftyone."):
         # FiftyOne's own formats keep names in files; what others do with them is not known.
@@ -172,7 +172,7 @@ def _tagged(samples: Any, tags: str | Sequence[str] | None) -> Any:
     tagged = samples.match_tags(listed)
     if len(tagged) == 0:
         raise FieldError(
-            f"Expected samples tagged {' or '.join(listed)!s}, but none of {len(samples)} is. "
+            f"Expected samples tagged {' or '.join(listed)!s}, but none of {count_samples(samples)} is. "
             "Tag some first (tag_cell), or pass tags=None to export all."
         )
     return tagged
