@@ -72,7 +72,7 @@ def _describe(run: Any) -> str:
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
     proofs = "\n".join(f"- {markdown(line)}" for line in _proofs(run))
     table += f"\n\n**Checked**\n\n{proofs}" if proofs else ""
-    reasons = "\n".join(f"- `{failure.filepath}`: {failure.reason}" for failure in run.failures[:10])
+    reasons = "\n".join(f"- {code(failure.filepath)}: {markdown(failure.reason)}" for failure in run.failures[:10])
     more = f"\n- … and {len(run.failures) - 10} more" if len(run.failures) > 10 else ""
     return table + (f"\n\n**Without a map**\n\n{reasons}{more}" if reasons else "")
 
