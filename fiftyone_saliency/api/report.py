@@ -20,6 +20,7 @@ from fiftyone_saliency.api.reasons import reasons
 from fiftyone_saliency.core.checks import check_int, check_seed
 from fiftyone_saliency.core.errors import ArgumentError, RunConflictError
 from fiftyone_saliency.core.hiding import HiddenRegion
+from fiftyone_saliency.core.paths import full_path
 from fiftyone_saliency.core.types import SEED
 from fiftyone_saliency.dataset.confusion import count_confusion
 from fiftyone_saliency.dataset.fields import dataset_of
@@ -141,12 +142,9 @@ def prepare_paths(out: str | Path, overwrite: bool = False) -> tuple[Path, Path]
         ArgumentError: if the name does not end in ``.html``.
         RunConflictError: if a file is there and ``overwrite`` is off, or the file is no report.
     """
-    page = Path(out).expanduser().absolute()
+    page = full_path(out, "out")
     if page.suffix.lower() != ".html":
         raise ArgumentError(f"Expected `out` to end in .html, but got {str(out)!r}. Name it like report.html.")
-    above = next(folder for folder in page.parents if os.path.lexists(folder))
-    if not above.is_dir():
-        raise ArgumentError(f"Expected `out` to lie in a folder, but {above} is none. Choose another place.")
     paths = page, page.with_suffix(".json")
     for path, mark in zip(paths, _MARKS.values(), strict=True):
         if not os.path.lexists(path):

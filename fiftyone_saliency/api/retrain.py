@@ -193,6 +193,8 @@ def _groups(samples: Any, by: str, gt_field: str, field: str, regions: str | Non
         names = [region or (NO_PREFERENCE if defined else None) for region, defined in reasons]
         rows = zip(evidence.ids, evidence.truths, names, strict=True)
         return {i: f"{show(truth)} × {show(name)}" for i, truth, name in rows}
+    if not isinstance(by, str):
+        raise ArgumentError(f"Expected `groups` to be class, reason or the name of a field, but got {by!r}.")
     path = gt_field if by == "class" else by
     if not isinstance(samples.get_field(path), fo.StringField):
         require_field(samples, path, fo.Classification, "gt_field" if by == "class" else "groups")

@@ -16,6 +16,7 @@ import fiftyone as fo
 
 from fiftyone_saliency.core.balance import balanced_weights
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, RunConflictError
+from fiftyone_saliency.core.paths import full_path
 from fiftyone_saliency.dataset.attachments import RegionMasks, attach
 from fiftyone_saliency.dataset.export_images import is_tree, unreadable, write_format, write_tree
 from fiftyone_saliency.dataset.fields import dataset_of, fields_of
@@ -41,9 +42,10 @@ def prepare_folder(out_dir: str | Path) -> Path:
     """Return the absolute path of a folder that is free to export into.
 
     Raises:
+        ArgumentError: if it is no path.
         RunConflictError: if it holds anything.
     """
-    folder = Path(out_dir).expanduser().absolute()
+    folder = full_path(out_dir, "out_dir")
     if folder.exists() and not folder.is_dir():
         raise RunConflictError(f"Expected `out_dir` to be a folder, but {folder} is a file. Choose another.")
     if folder.is_dir() and any(folder.iterdir()):

@@ -16,6 +16,7 @@ import fiftyone.core.utils as fou
 from fiftyone.core.odm import validate_field_name
 
 from fiftyone_saliency.core.errors import ArgumentError, FieldError, RunConflictError
+from fiftyone_saliency.core.paths import full_path
 from fiftyone_saliency.dataset.attachments import REGION_MASK, detach, inside, paths_of
 from fiftyone_saliency.dataset.manifest import MANIFEST, Entry, Manifest, read_manifest
 
@@ -30,11 +31,11 @@ def read_export(out_dir: str | Path, name: str | None, persistent: bool) -> fo.D
 
     Raises:
         FieldError: if the folder holds no finished export, or it is damaged, or its format stores no images as files.
-        ArgumentError: if the name cannot be one.
+        ArgumentError: if the name cannot be one, or the folder no path.
         RunConflictError: if there is a dataset of that name.
     """
     _check_free(name)
-    folder = Path(out_dir).expanduser().absolute()
+    folder = full_path(out_dir, "out_dir")
     manifest = read_manifest(folder)
     if any(entry.image is None for entry in manifest.samples):
         raise FieldError(

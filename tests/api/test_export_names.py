@@ -157,3 +157,28 @@ def test_an_unknown_format_is_still_refused_first(dataset, pictures, tmp_path):
     add_pictures(dataset, pictures[:1], ["red"])
     with pytest.raises(UnknownNameError):
         fos.export_for_retraining(dataset, tmp_path / "out", tags=None, dataset_type="Tree")
+
+
+@pytest.mark.parametrize(
+    "place", [5, None, ["x"], "", "  ", "a\0b", "x" * 300, "picture.png/x", "~nobody-of-that-name/x"]
+)
+def test_what_is_no_place_is_refused_in_our_words(named, tmp_path, monkeypatch, place):
+    """By all verbs that take one, before anything is made."""
+    (tmp_path / "picture.png").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    page = f"{place}.html" if isinstance(place, str) and place.strip() else place
+    for call in (
+        lambda: fos.export_for_retraining(named, place, tags=None),
+        lambda: fos.load_export(place),
+        lambda: fos.report(named, regions="boxes", out=page),
+    ):
+        with pytest.raises(ArgumentError, match=r"Expected `(out_dir|out)` to (be a path|lie in a folder)"):
+            call()
+    assert sorted(os.listdir(tmp_path)) == ["empty", "picture.png"]
+
+
+def test_groups_that_are_no_name_are_refused(named, tmp_path):
+    with pytest.raises(ArgumentError, match="Expected `groups` to be class, reason or the name of a field, but got 5"):
+        fos.export_for_retraining(named, tmp_path / "out", tags=None, groups=5)
+    assert not (tmp_path / "out").exists()
