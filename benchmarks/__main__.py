@@ -23,6 +23,7 @@ ALL = (
     "region_shares",
     "coverage",
     "preference",
+    "small_pairs",
     "planted_cue",
 )
 

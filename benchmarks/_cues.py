@@ -60,12 +60,12 @@ def write(pictures: Pictures, folder: Path) -> list[tuple[str, str, str]]:
     return rows
 
 
-def train(pictures: Pictures, seed: int, epochs: int = 8) -> nn.Module:
+def train(pictures: Pictures, seed: int, epochs: int = 8, classes: int = len(CLASSES)) -> nn.Module:
     """Train a small network from a seed."""
     images = torch.from_numpy(pictures.images).permute(0, 3, 1, 2).float() / 255
     labels = torch.from_numpy(pictures.labels)
     torch.manual_seed(seed)
-    network = build()
+    network = build(classes)
     steps = epochs * -(-len(images) // 64)
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, steps)
@@ -79,14 +79,14 @@ def train(pictures: Pictures, seed: int, epochs: int = 8) -> nn.Module:
     return network.eval()
 
 
-def build() -> nn.Module:
+def build(classes: int = len(CLASSES)) -> nn.Module:
     """Return the network, untrained: four convolutions, whose last grid is 8 × 8."""
 
     def block(inputs: int, outputs: int, *more: nn.Module) -> list[nn.Module]:
         return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), *more]
 
     layers = [*block(3, 12, nn.MaxPool2d(2)), *block(12, 24, nn.MaxPool2d(2)), *block(24, 32), *block(32, 32)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, len(CLASSES)))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes))
 
 
 def transform() -> transforms.ToTensor:

@@ -17,6 +17,7 @@ from fiftyone_saliency.core.comparison import (
     movement_of,
     paired,
     right_reasons,
+    room,
     share_changes,
     share_changes_by,
 )
@@ -24,7 +25,17 @@ from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.core.evidence import Evidence
 from fiftyone_saliency.core.maps import LEVELS
 from fiftyone_saliency.core.statistics import difference, summarise
-from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, MIN_EFFECT, Axis, NoiseFloor, Verdict, noise_of
+from fiftyone_saliency.core.verdict import (
+    GOOD_ACCURACY,
+    GOOD_REASON,
+    MIN_EFFECT,
+    SLACK,
+    Axis,
+    NoiseFloor,
+    Verdict,
+    least_effect,
+    noise_of,
+)
 from fiftyone_saliency.dataset import runs
 from fiftyone_saliency.dataset.comparison import RunComparison, Shares
 from fiftyone_saliency.dataset.confusion import count_confusion
@@ -73,9 +84,12 @@ def compare_runs(
             JPEG quality; or the model trained again with another seed on the same data, which says most), or
             what `second_pass` returned. A movement that is no larger than between the two passes is none. None
             leaves the floor unmeasured, and the result says so.
-        min_effect: movements up to here are of no interest, as a share in [0, 1].
-        good_reason: share of samples that should rest on the right regions after, in [0, 1].
-        good_accuracy: accuracy that is good enough after, in [0, 1].
+        min_effect: movements up to here are of no interest, as a share in [0, 1]; of the reason, a quarter of what
+            there was to move, where that is less.
+        good_reason: share of samples that should rest on the right regions after, in [0, 1]: those with no more
+            evidence than chance on regions that should fall, and more on those that should rise. The mean has to
+            reach it, and the low end of its interval may lie 0.1 below.
+        good_accuracy: accuracy that is good enough after, in [0, 1], held in the same way.
         progress: True, False, None (FiftyOne's default) or a FiftyOne progress callback.
 
     Returns:
@@ -109,7 +123,7 @@ def compare_runs(
     right_before, right_after = paired(one.right, two.right)
     shares = None if one.evidence is None or two.evidence is None else _compare_shares(one.evidence, two.evidence)
     change = accuracy_change(right_before, right_after)
-    accuracy = Axis("accuracy", change, max(floor.accuracy, min_effect), summarise(right_after), good_accuracy)
+    accuracy = Axis("accuracy", change, max(floor.accuracy, min_effect), summarise(right_after), good_accuracy, SLACK)
     return RunComparison(
         before=records[0],
         after=records[1],
@@ -123,9 +137,7 @@ def compare_runs(
         accuracy_change=change,
         shares=shares,
         noise=floor,
-        verdict=Verdict(
-            _reason(shares, sides, max(floor.reason, min_effect), good_reason), accuracy, _withheld(records)
-        ),
+        verdict=Verdict(_reason(shares, sides, floor.reason, min_effect, good_reason), accuracy, _withheld(records)),
     )
 
 
@@ -207,12 +219,13 @@ def _measure_floor(twin: _Pass, second: _Pass, sides: Sides | None) -> NoiseFloo
     return NoiseFloor(max(reason, STORAGE), accuracy, f"{source} beside {twin.field!r}")
 
 
-def _reason(shares: Shares | None, sides: Sides | None, floor: float, goal: float) -> Axis | None:
+def _reason(shares: Shares | None, sides: Sides | None, noise: float, min_effect: float, goal: float) -> Axis | None:
     if sides is None or shares is None:
         return None
     sides.check(shares.overall)
     movement = movement_of(shares.before, shares.after, sides)
-    return Axis("reason", movement, floor, summarise(right_reasons(shares.after, sides)), goal)
+    floor = max(noise, least_effect(min_effect, room(shares.before, sides)))
+    return Axis("reason", movement, floor, summarise(right_reasons(shares.after, sides)), goal, SLACK)
 
 
 def _withheld(records: Sequence[SaliencyRun]) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fiftyone_saliency.core.confusion import ConfusionCounts, Pair
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
-from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, group_rows
+from fiftyone_saliency.core.evidence import By, Column, Evidence, Group, chance_corrected, group_rows
 from fiftyone_saliency.core.statistics import Difference, difference, holm, mcnemar
 
 # Areas that differ by less are the same part of the image, met by the pixels of two sizes of maps.
@@ -17,6 +17,10 @@ _ALIKE = 0.02
 
 Outcome = Literal["fixed", "broken", "still right", "still wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("fixed", "broken", "still right", "still wrong")
+# Shares and areas are sums of float32 numbers.
+_ROUNDING = 1e-6
+# Evidence for its size, corrected for chance, from which a region holds any.
+_LEAST = 0.1
 
 
 def outcome(truth: str | None, before: str | None, after: str | None) -> Outcome | None:
@@ -185,16 +189,63 @@ def balance(evidence: Evidence, sides: Sides) -> list[float | None]:
     return [None if None in row else sum(v for v in row if v is not None) / len(named) for row in rows]
 
 
-def right_reasons(evidence: Evidence, sides: Sides) -> list[float | None]:
-    """Return 1 for each sample that rests on a right region, 0 for each that does not.
+def room(evidence: Evidence, sides: Sides) -> float | None:
+    """Return how far the balance could still move, by the side that has less to give; None where it is undefined.
 
-    A sample rests on the region that its map prefers; one that prefers none to chance rests on nothing, and so on
-    nothing right. Right are the regions that should rise; where none is named, all but those that should fall.
+    A small cue cannot move far: of a tenth of the evidence at most a tenth.
 
     Returns:
-        One value per sample; None where the evidence is undefined.
+        Mean over the samples, in [0, 1], in the unit of `balance`.
     """
-    return evidence.right(sides.rise or [name for name in evidence.names if name not in sides.fall])
+    own = [Sides(fall, rise) for fall, rise in ((sides.fall, ()), ((), sides.rise)) if fall or rise]
+    rooms: list[float] = []
+    for side in own:
+        values = [value for value in balance(evidence, side) if value is not None]
+        if not values:
+            return None
+        rooms.append(side.bounds[1] - sum(values) / len(values))
+    return min(rooms) / len(rooms)
+
+
+def right_reasons(evidence: Evidence, sides: Sides) -> list[float | None]:
+    """Return 1 for each sample that rests on the right regions, 0 for each that does not.
+
+    Right is a sample in which no region that should fall holds more evidence than its size would get by chance, and
+    in which those that should rise, taken together, hold more than that, and more for their size than any other.
+
+    Returns:
+        One value per sample; None where no named region is defined.
+    """
+    return [_is_right(sample, sides) for sample in _samples(evidence)]
+
+
+def _is_right(sample: Mapping[str, tuple[float, float]], sides: Sides) -> float | None:
+    """Judge one sample by its share and area of each region that it has."""
+    fall = [sample[name] for name in sides.fall if name in sample]
+    rise = [sample[name] for name in sides.rise if name in sample]
+    if not fall and not rise:
+        return None
+    clean = all(share <= area + _ROUNDING for share, area in fall)
+    others = [own for name, own in sample.items() if name not in (*sides.fall, *sides.rise)]
+    best = max((_for_its_size(*own) for own in others), default=0.0)
+    if not sides.rise:
+        # A map that holds nothing above chance rests on nothing, and so on nothing right.
+        return float(clean and best >= _LEAST)
+    together = sum(share for share, _ in rise), sum(area for _, area in rise)
+    right = clean and bool(rise) and _for_its_size(*together) > max(best, _LEAST)
+    return float(right)
+
+
+def _for_its_size(share: float, area: float) -> float:
+    corrected = chance_corrected(share, area)
+    return 0.0 if corrected is None else corrected
+
+
+def _samples(evidence: Evidence) -> Iterator[dict[str, tuple[float, float]]]:
+    """Yield share and area of each region that a sample has."""
+    for i in range(len(evidence)):
+        pairs = {name: (evidence.shares[name][i], evidence.areas[name][i]) for name in evidence.shares}
+        yield {name: (share, area) for name, (share, area) in pairs.items() if share is not None and area is not None}
 
 
 def _names(before: Evidence, after: Evidence) -> list[str]:

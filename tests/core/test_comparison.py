@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fiftyone_saliency.core.comparison import (
@@ -17,13 +18,15 @@ from fiftyone_saliency.core.comparison import (
     movement_of,
     outcome,
     right_reasons,
+    room,
     share_changes,
     share_changes_by,
 )
 from fiftyone_saliency.core.confusion import ConfusionCounts
 from fiftyone_saliency.core.errors import ArgumentError, UnknownNameError
 from fiftyone_saliency.core.evidence import Evidence
-from fiftyone_saliency.core.statistics import holm, mcnemar
+from fiftyone_saliency.core.statistics import difference, holm, mcnemar, summarise
+from fiftyone_saliency.core.verdict import GOOD_ACCURACY, GOOD_REASON, SLACK, Axis, Verdict, least_effect
 
 AREAS = {"head": 0.3, "uniform": 0.2, "rest": 0.5}
 
@@ -165,3 +168,49 @@ def test_sides_name_known_regions_once():
         Sides(("head",), ("head", "uniform"))
     with pytest.raises(UnknownNameError, match=r"got 'hed'. Did you mean `head`"):
         Sides(("hed",), ()).check(AREAS)
+
+
+def test_a_sample_is_right_where_the_cue_holds_no_more_than_chance_and_the_object_more():
+    """Chance is .3 for the head and .2 for the uniform."""
+    table = evidence([0.3, 0.31, 0.1, 0.1, None], [0.5, 0.5, 0.2, 0.21, None])
+    assert right_reasons(table, Sides(("head",), ())) == [1, 0, 1, 1, None]
+    assert right_reasons(table, Sides((), ("uniform",))) == [1, 1, 0, 0, None], "of the last two rest is the region"
+    assert right_reasons(table, Sides(("head",), ("uniform",))) == [1, 0, 0, 0, None]
+    assert right_reasons(table, Sides((), ("uniform", "rest"))) == [0, 0, 1, 1, None], "together they cover .7"
+
+
+def test_room_is_what_the_smaller_side_can_still_give():
+    table = evidence([0.1, 0.1], [0.3, 0.5])
+    assert room(table, Sides(("head",), ())) == pytest.approx(0.1)
+    assert room(table, Sides((), ("uniform",))) == pytest.approx(0.6)
+    assert room(table, Sides(("head",), ("uniform",))) == pytest.approx(0.05), "half of it, as the balance is"
+    assert room(evidence([None], [None]), Sides(("head",), ())) is None
+
+
+def small_pair(seed, cue_after, free_after, accuracy_after):
+    """140 samples of a cheater, with a tenth of the evidence on a cue of .035, and of what became of it."""
+    rng = np.random.default_rng(seed)
+    columns = {"before": np.clip(rng.normal(0.097, 0.02, 140), 0, 1)}
+    free = rng.random(140) < free_after
+    columns["after"] = np.where(free, rng.uniform(0, 2 * cue_after, 140).clip(0, 0.034), rng.uniform(0.04, 0.2, 140))
+    tables = {}
+    for name, cue in columns.items():
+        shares = {"head": cue.tolist(), "rest": (1 - cue).tolist()}
+        areas = {"head": [0.035] * 140, "rest": [0.965] * 140}
+        ids, labels = [str(i) for i in range(140)], ["a"] * 140
+        tables[name] = Evidence("saliency", "regions", ids, labels, labels, shares, areas)
+    right = [(rng.random(140) < share).astype(float).tolist() for share in (0.1, accuracy_after)]
+    sides = Sides(("head",), ())
+    movement = difference(*(balance(tables[name], sides) for name in ("before", "after")), sides.bounds)
+    floor = max(1 / 255, least_effect(0.05, room(tables["before"], sides)))
+    reason = Axis("reason", movement, floor, summarise(right_reasons(tables["after"], sides)), GOOD_REASON, SLACK)
+    accuracy = Axis("accuracy", accuracy_change(*right), 0.05, summarise(right[1]), GOOD_ACCURACY, SLACK)
+    return Verdict(reason, accuracy).word
+
+
+def test_a_real_fix_of_140_samples_is_called_fixed_and_half_of_one_is_not():
+    """As measured on networks with a planted cue: clean, and trained with the cue in nine of ten pictures."""
+    assert sum(small_pair(seed, 0.012, 0.93, 0.955) == "fixed" for seed in range(20)) >= 18
+    assert not any(small_pair(seed, 0.012, 0.5, 0.75) == "fixed" for seed in range(20))
+    assert not any(small_pair(seed, 0.012, 0.55, 0.95) == "fixed" for seed in range(20))
+    assert not any(small_pair(seed, 0.012, 0.0, 0.1) == "fixed" for seed in range(20))
