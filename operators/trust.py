@@ -16,7 +16,7 @@ from ._answers import Answer
 from ._forms import Form
 from ._operator import SaliencyOperator
 
-_MARKS = {True: "✓", False: "✗", None: "–"}
+_MARKS = {"ok": "✓", "weak": "✓ (weak)", "FAIL": "✗", "–": "–"}
 
 
 class CheckTrust(SaliencyOperator):
@@ -63,5 +63,5 @@ def _describe(run: Any) -> str:
     head = f"Computed by {code(run.model_name or '-')} with {code(run.request.method)}"
     if run.trust is None:
         return f"{head}; not checked yet."
-    checks = (f"- {_MARKS[check.passed]} **{check.name}**: {markdown(check.reason)}" for check in run.trust.checks)
+    checks = (f"- {_MARKS[check.state]} **{check.name}**: {markdown(check.reason)}" for check in run.trust.checks)
     return "\n".join([head + f"; it **{'passed' if run.trust.passed else 'did not pass'}**:", "", *checks])

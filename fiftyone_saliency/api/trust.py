@@ -56,7 +56,8 @@ def check_trust(
       whatever comes out. Does not apply to a black box. On images of few pixels the zero padding of a network makes
       maps alike near the border, whatever the weights.
     - agreement: a method of another family must put the evidence in the same places, on a grid of 7 × 7, more than
-      random maps do.
+      it does on other samples: maps that lean to the centre agree whatever is in the image. The rank correlation must
+      surely be higher by 0.1; surely higher at all is weak, which passes and is told.
     - evidence: at most a tenth of the stored maps may be without any.
     - completeness: where the method promises that a map adds up to its score, nine of ten must do so up to 5 %.
 

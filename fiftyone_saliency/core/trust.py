@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fiftyone_saliency.core.statistics import Difference, Summary, difference, summarise
 
@@ -13,6 +13,8 @@ MAX_CORRELATION = 0.3
 MAX_HALFWAY = 0.6
 MAX_DEAD = 0.1
 MIN_COMPLETE = 0.9
+MIN_GAIN = 0.1
+State = Literal["ok", "weak", "FAIL", "–"]
 _ALONE = "The model allows methods of one family only, so that there is none to agree with."
 
 
@@ -26,6 +28,7 @@ class TrustCheck:
         passed: whether it is good enough; None where the check does not apply.
         reason: one sentence: what was found and what was demanded.
         details: further numbers, by name.
+        weak: whether it passed by less than what counts.
     """
 
     name: str
@@ -33,10 +36,20 @@ class TrustCheck:
     passed: bool | None
     reason: str
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    weak: bool = False
+
+    @property
+    def state(self) -> State:
+        """What came out, in a word; ``"–"`` where the check does not apply."""
+        if self.passed is None:
+            return "–"
+        if not self.passed:
+            return "FAIL"
+        return "weak" if self.weak else "ok"
 
     def to_json(self) -> dict[str, Any]:
         """Return the check as plain JSON values."""
-        rest = {name: getattr(self, name) for name in ("name", "passed", "reason")}
+        rest = {name: getattr(self, name) for name in ("name", "passed", "weak", "state", "reason")}
         return {**rest, "value": self.value.to_json(), "details": dict(self.details)}
 
 
@@ -72,10 +85,11 @@ class Trust:
         return {check.name: check for check in self.checks}[name]
 
     def __str__(self) -> str:
-        marks = {True: "ok  ", False: "FAIL", None: "–   "}
+        weak = [check.name for check in self.checks if check.state == "weak"]
         head = f"{self.run}: " + ("may be believed" if self.passed else "not evidence")
+        head += f", but its {' and '.join(weak)} is weak" if self.passed and weak else ""
         head += f" ({self.failed} drawn samples failed)" if self.failed else ""
-        return "\n".join([head, *(f"{marks[check.passed]} {check.name:<14} {check.reason}" for check in self.checks)])
+        return "\n".join([head, *(f"{check.state:<4} {check.name:<14} {check.reason}" for check in self.checks)])
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as plain JSON values."""
@@ -86,9 +100,10 @@ class Trust:
     def from_json(cls, values: Mapping[str, Any]) -> Trust:
         """Undo `to_json`."""
         checks: list[dict[str, Any]] = [{**check, "value": Summary(**check["value"])} for check in values["checks"]]
-        return cls(
-            values["run"], tuple(TrustCheck(**check) for check in checks), values["seed"], values.get("failed", 0)
-        )
+        for check in checks:
+            check.pop("state", None)
+        made = tuple(TrustCheck(**check) for check in checks)
+        return cls(values["run"], made, values["seed"], values.get("failed", 0))
 
 
 def judge_randomisation(stages: Mapping[float, Sequence[float | None]], known_to_fail: bool) -> TrustCheck:
@@ -131,24 +146,24 @@ def judge_agreement(
         method: the run's method.
         other: the other method, or None if the model allows none.
         together: rank correlation of the pooled maps of the two, one per sample; None where one map is empty.
-        by_chance: the same of the other method with random maps.
+        by_chance: of each map of the run with the other method's maps of *other* samples, on average: what two
+            methods share that lean to the same part of the frame, whatever is in the image.
 
     Returns:
-        Passed if the 95 % interval of the paired difference, together − by chance, lies above 0.
+        Passed if the 95 % interval of the paired difference, together − by chance, lies above 0; weak unless it lies
+        above 0.1.
     """
     value = summarise(together, bounds=None)
     if other is None:
-        return TrustCheck(
-            "agreement",
-            value,
-            None,
-            _ALONE,
-        )
+        return TrustCheck("agreement", value, None, _ALONE)
     gain: Difference = difference(by_chance, together, bounds=None)
     passed = gain.low is not None and gain.low > 0
-    than = "more than" if passed else "no more than"
-    reason = f"{method} and {other} correlate by {value}, {than} random maps by {summarise(by_chance, bounds=None)} do."
-    return TrustCheck("agreement", value, passed, reason, {"other": other, "gain": gain.to_json()})
+    weak = passed and gain.low is not None and gain.low <= MIN_GAIN
+    reason = (
+        f"{method} and {other} correlate by {value} on the same sample and by {summarise(by_chance, bounds=None)} on "
+        f"different ones. {_gain(gain)}"
+    )
+    return TrustCheck("agreement", value, passed, reason, {"other": other, "gain": gain.to_json()}, weak)
 
 
 def judge_evidence(dead: Sequence[bool]) -> TrustCheck:
@@ -175,6 +190,16 @@ def judge_completeness(deltas: Sequence[float | None], most: float) -> TrustChec
         return TrustCheck("completeness", value, None, "The method does not promise that its maps add up to anything.")
     reason = f"Maps that miss what they should add up to by at most {most:.0%}: {value}; {MIN_COMPLETE:g} is demanded."
     return TrustCheck("completeness", value, value.mean >= MIN_COMPLETE, reason)
+
+
+def _gain(gain: Difference) -> str:
+    """Say how much two methods agree beyond chance, and whether that is enough."""
+    if gain.mean is None or gain.low is None:
+        return "That is too few samples to tell them apart."
+    found = f"The difference is {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    if gain.low <= 0:
+        return f"{found}, which may be chance."
+    return f"{found}; surely above {MIN_GAIN:+g} is demanded, surely above 0 is weak."
 
 
 def _told(value: Summary, halfway: float | None) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fiftyone_saliency.core.errors import ModelError
+from fiftyone_saliency.core.trust import judge_agreement
 from fiftyone_saliency.core.types import Target
+from fiftyone_saliency.metrics.rank_correlation import rank_correlation
 from fiftyone_saliency.models.batch import Batch
-from fiftyone_saliency.runtime.agreement import agreement
+from fiftyone_saliency.runtime.agreement import Agreement, agreement
 from fiftyone_saliency.runtime.randomise import cascade, randomisation
 from tests.oracles import ConstantModel, Failing, SmallCNN, Snapshot, adapt, batch, draw, method, resize
 from tests.trained import SIDE, scenes, trained
@@ -183,10 +186,43 @@ def test_methods_of_two_families_agree_more_than_chance(striped, other):
     assert len(pairs) > 8
     together, by_chance = (fmean(column) for column in zip(*pairs, strict=True))
     assert together > by_chance + 0.2
-    assert abs(by_chance) < 0.15
+    assert found.by_chance == pytest.approx(by_hand(found), abs=1e-9)
 
 
-def test_a_random_map_agrees_with_nothing(striped):
+def by_hand(found):
+    """The mean of each map's correlations with the other method's maps of all other images."""
+    columns = []
+    for i, one in enumerate(found.maps):
+        values = [rank_correlation(one, other) for j, other in enumerate(found.others) if j != i]
+        defined = [value for value in values if value is not None]
+        columns.append(fmean(defined) if rank_correlation(one, one) is not None and defined else None)
+    return columns
+
+
+def test_a_random_map_agrees_no_more_with_its_own_image_than_with_others(striped):
     model, images = striped
     found = agreement(method("random_map"), method("occlusion"), model, images, "positive")
-    assert found.together == found.by_chance
+    pairs = [(a, b) for a, b in zip(found.together, found.by_chance, strict=True) if a is not None and b is not None]
+    assert abs(fmean(a - b for a, b in pairs)) < 0.15
+
+
+def test_maps_that_lean_to_the_centre_alone_agree_by_chance():
+    """Both methods draw the same smooth hill, moved a little at random: they know nothing of the image."""
+    rng = np.random.default_rng(51)
+    y, x = np.mgrid[:7, :7] - 3
+
+    def hills():
+        moves = rng.normal(0, 0.2, (24, 2))
+        return [np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8).astype(np.float32) for a, b in moves]
+
+    found = Agreement(hills(), hills())
+    check = judge_agreement("a", "b", found.together, found.by_chance)
+    assert check.value.mean > 0.9
+    assert check.state == "FAIL"
+    assert abs(check.details["gain"]["mean"]) < 0.02
+
+
+def test_one_image_has_no_other_to_be_held_against():
+    one = np.eye(7, dtype=np.float32)
+    assert Agreement([one], [one]).by_chance == [None]
+    assert Agreement([one, one], [one, np.ones((7, 7), np.float32)]).by_chance == [None, pytest.approx(1)]
