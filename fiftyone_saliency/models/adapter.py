@@ -19,10 +19,11 @@ from fiftyone_saliency.core.checks import check_choice
 from fiftyone_saliency.core.errors import ModelError, SaliencyError
 from fiftyone_saliency.core.frames import describe
 from fiftyone_saliency.core.types import SCORES, Placement, Scores
+from fiftyone_saliency.models.find_scores import Asked, BeforeLast, find_scoring, first_scoring
 from fiftyone_saliency.models.layers import default_layer, find_layer
 from fiftyone_saliency.models.lending import lent
 from fiftyone_saliency.models.preprocessing import GivenPlacement, MisfitError, Preprocessing, Size
-from fiftyone_saliency.models.scores import Asked, BeforeLast, Scoring, as_rows, find_scoring
+from fiftyone_saliency.models.scores import Scoring, as_rows
 
 _LOG = logging.getLogger("fiftyone_saliency")
 _SHOWN = 4
@@ -104,14 +105,17 @@ class ModelAdapter:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """How the network's numbers are read: as told, or as its first forward pass showed.
+        """How the network's numbers are read: as told, or as it ends, and as it answers to drawn images.
 
         Raises:
             ModelError: if the network does not return one row of numbers per image, or not what is told.
         """
-        with lent(self.module), torch.no_grad(), self.probing() as images:
-            self.logits(images)
-        return self.__dict__["scoring"]
+        # Whoever asks, and in whatever precision, is told the same.
+        whole = torch.autocast(self.device.type, enabled=False)
+        with lent(self.module), torch.no_grad(), whole, self.probing() as images:
+            with BeforeLast() as seen:
+                rows = self._rows(images)
+            return self._find_scoring(images, rows, seen)
 
     def logits(self, images: Tensor) -> Tensor:
         """Run the network.
@@ -125,18 +129,33 @@ class ModelAdapter:
         Raises:
             ModelError: if the network does not return one row of numbers per image, or not what is told.
         """
-        scoring: Scoring | None = self.__dict__.get("scoring")
+        scoring: Scoring | None = self.__dict__.get("scoring") or self.__dict__.get("_meanwhile")
         if scoring is not None and not scoring.before:
             rows = self._rows(images)
         else:
             with BeforeLast() as seen:
                 rows = self._rows(images)
             if scoring is None:
-                ask = Asked(self._rows, images[:1], self.differentiable)
-                scoring = find_scoring(rows, seen, ask, len(self.classes), self.scores)
-                self.__dict__["scoring"] = scoring
+                scoring = self._first_scoring(images, rows, seen)
             rows = seen.before(rows) if scoring.before else rows
         return scoring.columns(rows if rows.dtype == torch.float64 else rows.float())
+
+    def _first_scoring(self, images: Tensor, rows: Tensor, seen: BeforeLast) -> Scoring:
+        """Return how the numbers of the first forward pass are read.
+
+        A method's hooks may stand on the network: as long as a number per class is the column itself, whatever it is,
+        the network is called no more often than asked for. `scoring` asks on.
+        """
+        first = first_scoring(rows, seen, len(self.classes), self.scores)
+        if first is None and self.differentiable and rows.shape[1] == len(self.classes):
+            self.__dict__["_meanwhile"] = Scoring()
+            return self.__dict__["_meanwhile"]
+        self.__dict__["scoring"] = first or self._find_scoring(images[:1], rows, seen)
+        return self.__dict__["scoring"]
+
+    def _find_scoring(self, image: Tensor, rows: Tensor, seen: BeforeLast) -> Scoring:
+        asked = Asked(self._rows, image, self.differentiable)
+        return find_scoring(rows, seen, asked, len(self.classes), self.scores)
 
     def _rows(self, images: Tensor) -> Tensor:
         return as_rows(self.module(images.to(self.device, self.dtype)), len(images), len(self.classes))

@@ -377,3 +377,81 @@ def test_a_function_that_always_says_the_same_is_sure():
 def test_a_function_that_returns_no_numbers_is_refused_in_words():
     with pytest.raises(ModelError, match=r"return scores \(N, K\), a tensor or array, but got a dict"):
         load(lambda images: {"scores": images}, CLASSES, resize())
+
+
+BOUNDED = {
+    "hard": F.hardsigmoid,
+    "by tanh": lambda z: (z / 2).tanh() * 0.5 + 0.5,
+    "by hand": lambda z: 1 / (1 + (-z).exp()),
+}
+
+
+@pytest.mark.parametrize("end", BOUNDED.values(), ids=BOUNDED)
+def test_a_network_that_hides_its_sigmoid_is_asked_about(end):
+    """Its numbers lie in [0, 1] whatever the image, but nothing says of what they are probabilities."""
+    model = load(Ending(end), CLASSES, resize())
+    with pytest.raises(ModelError, match="know what the scores of Ending are"):
+        found(model)
+    for source in (Ending(end), lambda images: Ending(end)(images)):
+        probabilities = found(load(source, CLASSES, resize(), scores="sigmoid"))[1]
+        torch.testing.assert_close(probabilities, Ending(end)(IMAGES).detach().double())
+    one = Ending(end, 1)
+    columns, probabilities, scoring = found(load(one, TWO, resize()))
+    torch.testing.assert_close(probabilities[:, 1], one(IMAGES).detach().double()[:, 0])
+    assert (scoring.single, scoring.probabilities) == (True, True)
+    assert columns.shape == (4, 2)
+
+
+BY_HAND = {
+    "exp over its sum": lambda z: z.exp() / z.exp().sum(1, keepdim=True),
+    "shifted": lambda z: (z - z.amax(1, keepdim=True)).exp() / (z - z.amax(1, keepdim=True)).exp().sum(1, keepdim=True),
+}
+
+
+@pytest.mark.parametrize("end", BY_HAND.values(), ids=BY_HAND)
+@pytest.mark.parametrize("told", [None, "probabilities"])
+def test_a_softmax_by_hand_gets_no_second_one(end, told):
+    network = Ending(end)
+    _, probabilities, scoring = found(load(network, CLASSES, resize(), scores=told))
+    torch.testing.assert_close(probabilities, network(IMAGES).detach().double())
+    assert (scoring.exclusive, scoring.probabilities) == (True, True)
+
+
+@pytest.mark.parametrize("end", BOUNDED.values(), ids=BOUNDED)
+def test_sigmoids_are_no_probabilities_that_exclude_each_other(end):
+    with pytest.raises(ModelError, match="add up to 1 for each image, as told, but"):
+        found(load(Ending(end), CLASSES, resize(), scores="probabilities"))
+    columns, probabilities, scoring = found(load(Ending(end), CLASSES, resize(), scores="logits"))
+    torch.testing.assert_close(probabilities, columns.double().softmax(1))
+    assert scoring.identity == (True, False, False, False)
+    one = Ending(end, 1)
+    for told in ("probabilities", "sigmoid"):
+        _, probabilities, scoring = found(load(one, TWO, resize(), scores=told))
+        torch.testing.assert_close(probabilities[:, 1], one(IMAGES).detach().double()[:, 0])
+
+
+def test_a_network_that_takes_no_odd_images_is_asked_with_others():
+    """What an image far from any photo raises is no error of the run."""
+
+    class Careful(Ending):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.min() < 0 or images.max() > 1:
+                raise ValueError("Expected an image in [0, 1].")
+            return super().forward(images)
+
+    model = load(Careful(F.hardsigmoid), CLASSES, resize(), scores="sigmoid")
+    torch.testing.assert_close(found(model)[1], Ending(F.hardsigmoid)(IMAGES).detach().double())
+
+
+def test_a_first_pass_under_hooks_is_one_pass():
+    """A method's hooks may stand on the network: what its numbers are is asked on only afterwards."""
+    network = Ending(lambda z: z.abs() / 10)
+    model = load(network, CLASSES, resize())
+    calls = []
+    handle = network.register_forward_hook(lambda *_: calls.append(1))
+    with model.explaining(), torch.no_grad():
+        columns = [model.logits(IMAGES) for _ in range(2)]
+    handle.remove()
+    assert len(calls) == 2
+    assert torch.equal(*columns)
+    assert model.scoring.identity == (True, False, False, False)

@@ -105,7 +105,9 @@ def test_a_swapped_region_is_that_of_the_partner(chunk, tmp_path):
             kept.append(super().forward(images))
             return kept[-1]
 
-    result = Hider(adapt(Watched()), "swap", 2, 51, 64)(chunk, scenes)
+    model = adapt(Watched())
+    assert model.scoring.exclusive  # what the numbers are is asked once, before
+    result = Hider(model, "swap", 2, 51, 64)(chunk, scenes)
     assert [row.flip for _, row in result.results] == [1] * 4
     hidden = kept[-1].reshape(4, 4, 3)[:, 1]
     torch.testing.assert_close(hidden, torch.tensor([0, 0, 200 / 255]).expand(4, 3), atol=1e-3, rtol=0)

@@ -122,6 +122,7 @@ def test_inputs_of_one_shape_go_through_the_network_together(pictures, tmp_path)
     Image.open(pictures[1]).transpose(Image.Transpose.TRANSPOSE).save(tall)
     model = adapt(Counting(), transform=transforms.Compose([transforms.Resize(40), transforms.ToTensor()]))
     chunk = load_chunk([pictures[0], str(tall), pictures[2], pictures[3]], model)
+    assert model.scoring.exclusive  # what the numbers are is asked once, before
     sizes.clear()
     assert len(Predictor(model)(chunk).results) == 4
     assert sizes == [(3, 3, 40, 53), (1, 3, 53, 40)]
