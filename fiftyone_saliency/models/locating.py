@@ -10,6 +10,7 @@ from fiftyone_saliency.core.errors import ModelError
 from fiftyone_saliency.core.types import Placement
 from fiftyone_saliency.models.known_steps import read_steps
 from fiftyone_saliency.models.markers import Transform
+from fiftyone_saliency.models.padding import shows_more
 from fiftyone_saliency.models.placing import measure
 from fiftyone_saliency.models.proving import Box, agreement
 
@@ -78,3 +79,19 @@ def refuse_moving(run: Transform, size: tuple[int, int], placement: Placement) -
                 "depends on the content, as after a crop to an object. Crop the images beforehand, as patches or "
                 "files of their own, or leave that step out."
             )
+
+
+def refuse_repeating(run: Transform, size: tuple[int, int], placement: Placement) -> None:
+    """Raise if the output shows parts of the image beside its placement, as two crops side by side do.
+
+    Evidence there would be lost. Padding that repeats what lies along the image's edges is padding.
+
+    Raises:
+        ModelError: if it does.
+    """
+    if shows_more(run, size, placement):
+        raise ModelError(
+            "Expected `transform` to keep the image in one piece and to show it once, but a picture of "
+            f"{size[0]} × {size[1]} pixels comes out in several pieces, as after a shift around the edge, or crops "
+            f"side by side. {WAY_OUT}"
+        )

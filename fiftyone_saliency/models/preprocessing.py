@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fiftyone_saliency.core.errors import ModelError, SaliencyError
 from fiftyone_saliency.core.types import Placement
-from fiftyone_saliency.models.locating import WAY_OUT, find, refuse_moving
+from fiftyone_saliency.models.locating import WAY_OUT, find, refuse_moving, refuse_repeating
 
 Size = tuple[int, int]
 GivenPlacement = Placement | Callable[[Size], Placement] | None
@@ -168,6 +168,8 @@ class Preprocessing:
             return _check_given(self._given, size), None
         _ = self.fingerprint_at(size)  # a transform that moves the image at random has no placement
         placement, certain = find(self._transform, self._try, size)
+        if not certain and min(size) >= _FEW_PIXELS:
+            refuse_repeating(self._try, size, placement)
         if not certain and not self._proved and min(size) >= _FEW_PIXELS:
             refuse_moving(self._try, size, placement)
             self._proved = True

@@ -201,6 +201,60 @@ def test_a_crop_that_follows_the_content_is_refused(crop):
         steps(crop, resized, transforms.ToTensor()).placement((120, 90))
 
 
+def middle(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    return picture[height // 4 : -(height // 4), width // 4 : -(width // 4)]
+
+
+def side_by_side(*pictures: np.ndarray) -> np.ndarray:
+    return np.concatenate([cv2.resize(one, (96, 96)) for one in pictures], axis=1)
+
+
+IN_PIECES: dict[str, Arrays] = {
+    "shifted around the edge": lambda p: np.roll(p, p.shape[1] // 3, axis=1),
+    "halves swapped": lambda p: np.roll(p, p.shape[0] // 2, axis=0),
+    "rows of tiles shuffled": lambda p: np.concatenate(np.array_split(p, 4)[::-1]),
+    "itself beside its middle": lambda p: side_by_side(p, middle(p)),
+    "its middle beside itself": lambda p: side_by_side(middle(p), p),
+    "tiled": lambda p: np.tile(p, (2, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_an_image_that_is_shown_in_pieces_or_twice_is_refused(name):
+    """Only one of the pieces can lie where a placement says: evidence in the others would be lost."""
+    transform = steps(on_arrays(IN_PIECES[name]), functional.to_tensor)
+    for size in ((160, 120), (101, 167)):
+        with pytest.raises(ModelError, match=r"in one p(iece|lace).*placement="):
+            transform.placement(size)
+
+
+def behind_itself(picture: np.ndarray) -> np.ndarray:
+    padded = cv2.GaussianBlur(cv2.resize(picture, (128, 128)), (0, 0), 9)
+    padded[32:96] = cv2.resize(picture, (128, 64))
+    return padded
+
+
+def on_its_mean(picture: np.ndarray) -> np.ndarray:
+    padded = np.full((128, 128, 3), picture.mean(axis=(0, 1)), np.uint8)
+    padded[32:96] = cv2.resize(picture, (128, 64))
+    return padded
+
+
+def repeated(kind: int) -> Arrays:
+    return lambda p: cv2.copyMakeBorder(cv2.resize(p, (128, 64)), 32, 32, 0, 0, kind)
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [behind_itself, on_its_mean, repeated(cv2.BORDER_REFLECT_101), repeated(cv2.BORDER_REPLICATE)],
+    ids=["blurred", "mean", "reflected", "replicated"],
+)
+def test_padding_may_follow_the_image(padded):
+    found = steps(on_arrays(padded), functional.to_tensor).placement((160, 120))
+    assert (found.x, found.y, found.width, found.height) == pytest.approx((0, -0.5, 1, 2), abs=0.01)
+
+
 def test_an_image_that_comes_out_in_another_size_than_its_like_is_refused():
     preprocessing = steps(to_content, transforms.ToTensor())
     picture = np.zeros((12, 12, 3), np.uint8)
