@@ -247,7 +247,7 @@ def _snapped(line: _Line, pixels: int, count: int) -> _Line:
     after = _Line(shift * pixels / resized, pixels / resized)
     before = _Line(float(round(line.start)), max(1, round(line.slope * count)) / count)
     coarser, finer = (after, before) if line.slope >= 1 else (before, after)
-    for candidate, off in ((same, _SNAP), (coarser, _SNAP / 2), (finer, _SNAP / 2), (coarser, _SNAP)):
+    for candidate, off in ((same, _SNAP), (coarser, _SNAP / 2), (finer, _SNAP / 2), (coarser, _SNAP), (finer, _SNAP)):
         if _apart(candidate, line, pixels, count) <= off:
             return candidate
     return line
