@@ -12,9 +12,11 @@ from fiftyone_saliency.api.regions import region_choices
 from fiftyone_saliency.core.confusion import MISSING
 from fiftyone_saliency.core.errors import SaliencyError
 from fiftyone_saliency.core.escaping import markdown
+from fiftyone_saliency.dataset.label_confusion import KINDS
 
 from ._forms import Form
 
+LABELS = KINDS
 NO_RUN = "(none: any model, and nothing is kept)"
 NO_MAPS = "There are no maps yet. Start with “Saliency: compute maps”."
 
@@ -29,21 +31,34 @@ def label_or_none(text: str | None) -> str | None:
     return None if text == MISSING else text
 
 
-def choose_truth(form: Form, label: str = "Ground truth") -> str | None:
+def choose_truth(
+    form: Form, label: str = "Ground truth", kinds: tuple[type, ...] = (fo.Classification,), required: bool = True
+) -> str | None:
     """Add the list of label fields for the truth."""
-    fields = label_fields(form.ctx, fo.Classification)
-    return form.choice("gt_field", fields, label, default="ground_truth")
+    fields = label_fields(form.ctx, *kinds)
+    return form.choice("gt_field", fields, label, default="ground_truth", required=required)
 
 
-def choose_labels(form: Form) -> tuple[str | None, str | None]:
-    """Add the two lists of label fields, truth and prediction, and return what is chosen in them."""
-    fields = label_fields(form.ctx, fo.Classification)
-    truth = choose_truth(form)
+def choose_labels(
+    form: Form,
+    kinds: tuple[type, ...] = (fo.Classification,),
+    needed: tuple[str, ...] = ("gt_field", "pred_field"),
+) -> tuple[str | None, str | None]:
+    """Add the two lists of label fields, truth and prediction, and return what is chosen in them.
+
+    Args:
+        form: takes the entries.
+        kinds: the label types of the fields.
+        needed: which of the two entries cannot be left out.
+    """
+    fields = label_fields(form.ctx, *kinds)
+    truth = choose_truth(form, kinds=kinds, required="gt_field" in needed)
     usual = "predictions" if "predictions" in fields else next((name for name in fields if name != truth), None)
-    prediction = form.choice("pred_field", fields, "Predictions", default=usual)
+    prediction = form.choice("pred_field", fields, "Predictions", default=usual, required="pred_field" in needed)
     if not fields:
-        for name in ("gt_field", "pred_field"):
-            form.refuse(name, "The dataset has no Classification field.")
+        names = " or ".join(kind.__name__ for kind in kinds)
+        for name in needed:
+            form.refuse(name, f"The dataset has no {names} field.")
     return truth, prediction
 
 

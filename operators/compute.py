@@ -12,6 +12,7 @@ import fiftyone.operators.types as types
 import fiftyone_saliency as fos
 from fiftyone_saliency.api.models import load_registered
 from fiftyone_saliency.core.errors import ArgumentError
+from fiftyone_saliency.dataset.label_confusion import labels_of
 
 from . import _entries
 from ._answers import Answer
@@ -26,6 +27,7 @@ _TARGETS = {
     "class": "One class of my choice",
     "all": "Predicted, true, and the one rather than the other: three fields, hardly slower than one",
 }
+_OF_TRUTH = {"ground_truth", "contrast", "all"}
 _ALL = {"": "predicted", "_truth": "ground_truth", "_contrast": "contrast"}
 
 
@@ -62,7 +64,7 @@ class ComputeSaliency(SaliencyOperator):
     def act(self, ctx: Any, form: Form, progress: Any) -> Answer:
         """Compute."""
         runs = fos.compute_saliency_targets(ctx.target_view(), progress=progress, **arguments(form.values))
-        fos.show_heatmaps(ctx.dataset, fields=list(runs), labels=_entries.label_fields(ctx, fo.Classification))
+        fos.show_heatmaps(ctx.dataset, fields=list(runs), labels=_entries.label_fields(ctx, *_entries.LABELS))
         text = "\n".join(str(run) for run in runs.values())
         return Answer(text, {"runs": {field: run.to_json() for field, run in runs.items()}})
 
@@ -123,11 +125,16 @@ def _build(info: Any, method: str, form: Form) -> None:
 
 def _choose_target(form: Form) -> None:
     target = form.choice("target", list(_TARGETS), "Explain", titles=_TARGETS)
-    gt_field, pred_field = _entries.choose_labels(form)
-    if target == "class":
-        fields = [field for field in (gt_field, pred_field) if field]
-        known = {label for field in fields for label in form.ctx.dataset.distinct(f"{field}.label")}
+    if target != "class":
+        # Without a field of predictions, the model's own are explained.
+        _entries.choose_labels(form, needed=("gt_field",) if target in _OF_TRUTH else ())
+        return
+    fields = _entries.choose_labels(form, _entries.LABELS, needed=())
+    known = {label for field in fields if field for label in labels_of(form.ctx.dataset, field)}
+    if known:
         form.choice("target_class", sorted(known), "Class")
+    else:
+        form.name("target_class", "Class", "A class of the model")
 
 
 def _choose_field(form: Form) -> None:

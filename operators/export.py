@@ -49,10 +49,12 @@ class ExportForRetraining(SaliencyOperator):
         tag = form.choice("tag", [*samples.distinct("tags"), _EVERYTHING], "Samples tagged", default="enrich")
         matching = count_samples(samples) if tag in (None, _EVERYTHING) else len(samples.match_tags(tag))
         form.note("count", f"{matching} samples")
-        _entries.choose_truth(form, "Label field")
-        form.choice("dataset_type", export_formats(), "Format", default="ImageClassificationDirectoryTree")
+        label_field = _entries.choose_truth(form, "Label field", _entries.LABELS)
+        several = label_field in _entries.label_fields(form.ctx, fo.Classifications)
+        formats = export_formats(several=several)
+        form.choice("dataset_type", formats, "Format", default="ImageClassificationDirectoryTree")
         form.switch("heatmaps", "With heatmaps", default=True)
-        _choose_groups(form)
+        _choose_groups(form, several)
         folder = form.path("out_dir", "Folder on the server", "A new or empty folder, as a full path")
         if folder is not None:
             form.check("out_dir", lambda: prepare_folder(require_allowed(folder, "out_dir")))
@@ -83,12 +85,14 @@ def groups(form: Form) -> dict[str, Any]:
     return {"groups": by, "weights": form["weights"], "masks": form["masks"]} | asked
 
 
-def _choose_groups(form: Form) -> None:
+def _choose_groups(form: Form, several: bool) -> None:
+    """Add the entries of groups, weights and masks; samples with several labels have no class that groups them."""
     fields = [name for name in _entries.label_fields(form.ctx, fo.Classification) if name not in ("class", "reason")]
     what = "class: the true label; reason: the true label × the region where the evidence mostly lies; or a field"
-    offered = [_NO_GROUPS, "class", "reason", *fields]
+    offered = [_NO_GROUPS, *([] if several else ["class", "reason"]), *fields]
     by = form.choice("groups", offered, "Groups", what, default=_NO_GROUPS, required=False)
-    form.switch("weights", "With weights that balance the groups")
+    if form.switch("weights", "With weights that balance the groups") and several and by in (None, _NO_GROUPS):
+        form.refuse("weights", "Samples with several labels have no class: choose the field of the groups")
     masks = form.switch("masks", "With masks of the regions")
     if by == "reason":
         _entries.choose_heatmaps(form, "Heatmap field of the reason")

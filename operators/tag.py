@@ -37,7 +37,7 @@ class TagCell(SaliencyOperator):
     def ask(self, form: Form) -> None:
         """Add the entries."""
         samples = form.ctx.target_view()
-        gt_field, pred_field = _entries.choose_labels(form)
+        gt_field, pred_field = _entries.choose_labels(form, _entries.LABELS)
         if not (gt_field and pred_field):
             return
         matrix = fos.confusion(samples, pred_field, gt_field=gt_field)

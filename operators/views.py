@@ -39,7 +39,7 @@ class SaveCellViews(SaliencyOperator):
     def ask(self, form: Form) -> None:
         """Add the entries."""
         samples = form.ctx.target_view()
-        gt_field, pred_field = _entries.choose_labels(form)
+        gt_field, pred_field = _entries.choose_labels(form, _entries.LABELS)
         form.choice("only", list(_ONLY), "Which cells", titles=_ONLY, radio=True)
         form.number("min_count", "With at least so many samples", default=1, low=1, whole=True)
         if gt_field and pred_field:

@@ -63,11 +63,12 @@ def load_model(
               number for two classes, ``[negative, positive]``, a sigmoid makes that of the second.
             - ``"probabilities"``: they are probabilities already, of classes that exclude each other.
             - ``"sigmoid"``: an image may have several classes or none; a sigmoid makes a probability of each number,
-              unless the network ends in one or, for a black box, they lie in [0, 1].
+              unless the network ends in one, or they lie in [0, 1] whatever the image.
 
             By default that is found out: from the softmax or sigmoid that a network ends in (the logits before it
             are then explained), from the configuration of Hugging Face, or from the answers to a few drawn images,
-            which are probabilities where they lie in [0, 1] and add up to 1. ``print(model)`` says what was found.
+            which are probabilities where they lie in [0, 1] and add up to 1. Where they lie in [0, 1] and do not add up
+            to 1, they may be anything, and what needs a probability raises. ``print(model)`` says what was found.
         placement: where the transform's output lies in the image: a `Placement` for all images, or a function from the
             size ``(width, height)`` of an image to one. By default that is found out by pictures with markers, for
             each size once, to a fraction of a pixel, and exactly for whole pixels; ``print(model)`` says what was

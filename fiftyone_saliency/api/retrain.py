@@ -127,13 +127,14 @@ def load_export(out_dir: str | Path, name: str | None = None, *, persistent: boo
     return read_export(out_dir, name, persistent)
 
 
-def export_formats() -> list[str]:
-    """Return the names of FiftyOne's formats that keep one label per image as files."""
-    return [
-        "ImageClassificationDirectoryTree",
-        "FiftyOneImageClassificationDataset",
-        "FiftyOneDataset",
-    ]
+def export_formats(*, several: bool = False) -> list[str]:
+    """Return the names of FiftyOne's formats that keep the labels of images as files.
+
+    Args:
+        several: whether an image may have several labels: a tree has one folder for each.
+    """
+    tree = "ImageClassificationDirectoryTree"
+    return [*([] if several else [tree]), "FiftyOneImageClassificationDataset", "FiftyOneDataset"]
 
 
 def _dataset_type(dataset_type: type | str) -> type:
