@@ -177,7 +177,7 @@ class Evidence:
         shares, areas = as_column(self.shares[name]), as_column(self.areas[name])
         # The area counts where the share does, so that both are of the same samples.
         areas = np.where(np.isnan(shares), np.nan, areas)
-        means, covered = (summarise_groups(column, groups, size) for column in (shares, areas))
+        means, covered = (summarise_groups(column, groups, size, amounts=True) for column in (shares, areas))
         reaches = pooled_reaches(areas, as_column(self._reach(name)), groups, size)
         return [
             RegionShare(share.mean, share.low, share.high, area.mean, share.n, share.undefined, reach)

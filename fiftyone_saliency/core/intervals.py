@@ -63,7 +63,7 @@ def moments_of(values: Numbers, groups: NDArray[np.int64], size: int) -> Moments
     return Moments(count, *ends, binary=others == 0)
 
 
-def mean_interval(moments: Moments, bounds: Bounds) -> tuple[Numbers, Numbers]:
+def mean_interval(moments: Moments, bounds: Bounds, amounts: bool = False) -> tuple[Numbers, Numbers]:
     """Return the ends of the 95 % interval of each group's mean.
 
     Shares of samples (all values 0 or 1) have Wilson's interval. Other values with bounds have one that holds
@@ -75,6 +75,8 @@ def mean_interval(moments: Moments, bounds: Bounds) -> tuple[Numbers, Numbers]:
     Args:
         moments: of the groups.
         bounds: lowest and highest value that the measure can take; None if it has no bounds.
+        amounts: whether the values are amounts, such as shares of evidence, also where all happen to be 0 or 1: few
+            of such are missed too often by Wilson's interval.
 
     Returns:
         Low and high ends (groups,); NaN where there are fewer than 4 values.
@@ -93,7 +95,7 @@ def mean_interval(moments: Moments, bounds: Bounds) -> tuple[Numbers, Numbers]:
     if bounds is None:
         low[enough], high[enough] = _student(_select(moments, enough))
         return low, high
-    share = enough & moments.binary if bounds == (0, 1) else np.zeros_like(enough)
+    share = enough & moments.binary if bounds == (0, 1) and not amounts else np.zeros_like(enough)
     low[share], high[share] = _wilson(_select(moments, share))
     low[enough & ~share], high[enough & ~share] = _gaffke(_select(moments, enough & ~share), bounds)
     return low, high

@@ -87,7 +87,9 @@ def summarise(values: Sequence[float | None], bounds: Bounds = SHARE) -> Summary
     return summarise_groups(as_column(values), np.zeros(len(values), np.int64), 1, bounds)[0]
 
 
-def summarise_groups(values: Numbers, groups: NDArray[np.int64], size: int, bounds: Bounds = SHARE) -> list[Summary]:
+def summarise_groups(
+    values: Numbers, groups: NDArray[np.int64], size: int, bounds: Bounds = SHARE, *, amounts: bool = False
+) -> list[Summary]:
     """Do what `summarise` does for many groups at once.
 
     Args:
@@ -95,13 +97,14 @@ def summarise_groups(values: Numbers, groups: NDArray[np.int64], size: int, boun
         groups: group of each sample (N,), from 0 to ``size`` − 1.
         size: number of groups.
         bounds: as `summarise` takes them.
+        amounts: whether the values are amounts, such as shares of evidence, also where all happen to be 0 or 1.
 
     Returns:
         One summary per group.
     """
     defined = ~np.isnan(values)
     moments = moments_of(values[defined], groups[defined], size)
-    low, high = mean_interval(moments, bounds_of(values[defined], bounds))
+    low, high = mean_interval(moments, bounds_of(values[defined], bounds), amounts)
     columns = [[None if value != value else value for value in column.tolist()] for column in (moments.mean, low, high)]
     counts = moments.count.astype(int).tolist()
     missing = np.bincount(groups[~defined], minlength=size).tolist()

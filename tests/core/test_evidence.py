@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from scipy.stats import binom, binomtest
 
 from fiftyone_saliency.core.evidence import Evidence, RegionShare, group_rows
 
@@ -123,3 +124,22 @@ def test_a_table_without_rows_is_a_table(table):
     empty = table.select([])
     assert (len(empty), empty.dominant(), empty.groups("cell")) == (0, [], {})
     assert empty.summary()["head"] == RegionShare(None, None, None, None, 0, 0)
+
+
+@pytest.mark.parametrize("count", [4, 8, 10, 15])
+def test_shares_of_nothing_or_all_have_the_exact_interval(count):
+    """Wilson's covers .85 of them for eight maps of which one in fifty lies in the region."""
+    covered = {}
+    for full in range(count + 1):
+        shares = [1.0] * full + [0.0] * (count - full)
+        labels = [None] * count
+        table = Evidence(
+            "f", "r", list(map(str, range(count))), labels, labels, {"head": shares}, {"head": [0.1] * count}
+        )
+        found = table.summary()["head"]
+        exact = binomtest(full, count).proportion_ci(0.95, "exact")
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+        covered[full] = (found.low, found.high)
+    for rate in (0.02, 0.07, 0.1, 0.3, 0.93):
+        chance = sum(binom.pmf(full, count, rate) for full, (low, high) in covered.items() if low <= rate <= high)
+        assert chance >= 0.95
