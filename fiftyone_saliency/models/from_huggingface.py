@@ -79,8 +79,13 @@ def load(source: Any, options: LoadOptions, prompts: Sequence[str] = PROMPTS) ->
     labels = getattr(parts.model.config, "id2label", None) or {}
     classes = [label for _, label in sorted(labels.items(), key=lambda item: int(item[0]))]
     # What the loss took the logits for in training: the network itself ends in neither softmax nor sigmoid.
-    multi_label = getattr(parts.model.config, "problem_type", None) == "multi_label_classification"
-    scores = "sigmoid" if multi_label else None
+    problem = getattr(parts.model.config, "problem_type", None)
+    if problem == "regression":
+        raise ModelError(
+            f"Expected an image classifier, but {parts.name} was trained for regression, whose numbers are no scores "
+            "of classes. Pass a function that makes scores of them; set `config.problem_type` if that is wrong."
+        )
+    scores = "sigmoid" if problem == "multi_label_classification" else None
     return replace(options, transform=transform).adapt(parts.model, parts.name, classes, scores=scores)
 
 

@@ -143,6 +143,13 @@ def test_a_network_without_processor_is_refused_with_the_way_out():
         load(vit())
 
 
+def test_a_network_that_was_trained_for_regression_is_refused():
+    network = vit()
+    network.config.problem_type = "regression"
+    with pytest.raises(ModelError, match="was trained for regression"):
+        load((network, square()))
+
+
 def test_a_backbone_without_a_trained_head_is_refused(folder):
     """Its head would be drawn at random, and its maps noise."""
     with pytest.raises(ModelError, match=r"trained image classifier, but its weights lack classifier\.bias"):
