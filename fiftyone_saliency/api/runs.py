@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fiftyone_saliency.core.cleaning import CleanUp
+from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import cleaning, runs
 from fiftyone_saliency.dataset.database import speaking_plainly
 from fiftyone_saliency.dataset.fields import fresh_dataset_of
@@ -64,5 +65,8 @@ def clean_up(samples: Any = None, dry_run: bool = True) -> CleanUp:
 
     Raises:
         FieldError: if ``samples`` is no FiftyOne collection.
+        ArgumentError: if ``dry_run`` is neither True nor False.
     """
+    if not isinstance(dry_run, bool):
+        raise ArgumentError(f"Expected `dry_run` to be True or False, but got {dry_run!r}. Pass False to delete.")
     return cleaning.clean_up(None if samples is None else fresh_dataset_of(samples), dry_run)

@@ -10,6 +10,7 @@ import pytest
 
 import fiftyone_saliency as fos
 from fiftyone_saliency.cli import main
+from fiftyone_saliency.core.errors import ArgumentError
 from fiftyone_saliency.dataset import store
 from tests.models_for_tests import files_of, state_of
 
@@ -195,3 +196,12 @@ def test_the_app_looks_first_and_deletes_when_told(colours, run):
         answer.raise_exceptions()
         assert len(answer.result["orphans"]) == 2
         assert len(files_of(colours)) == left
+
+
+@pytest.mark.parametrize("dry_run", [None, 0, "no"])
+def test_nothing_is_deleted_by_a_slip(colours, run, dry_run):
+    colours.delete_samples(colours.limit(5))
+    before = state_of(colours)
+    with pytest.raises(ArgumentError, match="Expected `dry_run` to be True or False"):
+        fos.clean_up(colours, dry_run=dry_run)
+    assert state_of(colours) == before
