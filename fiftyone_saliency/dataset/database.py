@@ -123,8 +123,9 @@ def without(dataset: Any, field: str, run_key: str) -> None:
 def pointed_at(pattern: str) -> set[str]:
     """Return the paths that match a regular expression, in any path of any sample or frame of any dataset.
 
-    Looked at are the text fields whose name ends in "path", such as ``filepath``, ``map_path`` and ``mask_path``, at
-    any depth. Clones of a field or a dataset share the files of the original: here they show.
+    Looked at are all texts and lists of texts of a sample or frame, such as ``filepath`` or a thumbnail, and at any
+    depth those whose name ends in "path", such as ``map_path`` and ``mask_path``. Clones of a field or a dataset share
+    the files of the original: here they show.
     """
     connection, found = foo.get_db_conn(), set()
     wanted = [f"{kind}_{what}" for kind in _SCHEMAS for what in ("collection_name", "fields")]
@@ -157,7 +158,8 @@ def _roots(paths: Iterable[str]) -> dict[str, int]:
 def _paths(fields: Iterable[dict[str, Any]], prefix: str = "") -> Iterator[str]:
     for field in fields:
         path = prefix + (field.get("db_field") or field["name"])
-        if field["name"].endswith("path"):
+        kind = (field.get("subfield") or field.get("ftype") or "").rpartition(".")[2]
+        if field["name"].endswith("path") or (not prefix and kind == "StringField"):
             yield path
         yield from _paths(field.get("fields") or (), f"{path}.")
 

@@ -210,3 +210,17 @@ def test_new_samples_of_a_clone_have_files_of_their_own(colours, model, copy_of,
     fos.delete_run(clone, run.key)
     assert files_of(clone) == {}
     assert state_of(colours) == before
+
+
+def test_a_file_stays_that_any_text_of_a_sample_points_at(fo, colours, model, copy_of):
+    """The App shows any text field as a picture that `media_fields` names, whatever it is called."""
+    fos.compute_saliency(colours, model, **QUIET)
+    paths = colours.values("saliency.map_path")
+    other = copy_of(colours)
+    other.delete_sample_field("saliency")
+    other.set_values("thumbnail", [paths[0]] + [None] * 11)
+    other.set_values("pictures", [None] * 11 + [[paths[1], "x.png"]])
+    fos.delete_run(colours, "saliency")
+    assert [path for path in paths if Path(path).is_file()] == paths[:2]
+    fos.clean_up(dry_run=False)
+    assert [path for path in paths if Path(path).is_file()] == paths[:2]
