@@ -89,14 +89,13 @@ def _picture_of_reasons(browser: Any, url: str, place: str, right: str, name: st
 
 
 def _comparison(browser: Any, url: str, dataset: Any) -> None:
-    from tests.e2e.app_page import choose, choose_several, open_panel
+    from tests.e2e.app_page import choose_several, open_panel
     from tests.e2e.app_server import open_dataset
 
     with open_dataset(browser, url, dataset.name, width=1600, height=1150) as page:
         page.goto(f"/datasets/{dataset.name}?view=test")
         page.locator('[data-cy="looker"]').first.wait_for()
         panel = open_panel(page, "saliency_comparison", plot=False)
-        choose(page, panel, "saliency_control", "saliency_after")
         choose_several(page, panel, "Should fall", "head")
         choose_several(page, panel, "Should rise", "uniform")
         panel.get_by_role("button", name="Compare").click()
