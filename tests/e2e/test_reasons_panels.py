@@ -15,9 +15,11 @@ EXPECTED = {"regions": "boxes", "right": ["left"]}
 
 @pytest.fixture(scope="module", autouse=True)
 def measured(fo, app_dataset):
-    """The dataset with a box over each picture's left half, a second run, and maps of two kinds: 14 and 10."""
-    box = fo.Detection(label="left", bounding_box=[0, 0, 0.5, 1])
-    app_dataset.set_values("boxes", [fo.Detections(detections=[box.copy()]) for _ in range(len(app_dataset))])
+    """The dataset with boxes left and right in each picture, a second run, and maps of two kinds: 14 and 10."""
+    left = fo.Detection(label="left", bounding_box=[0, 0, 0.3, 1])
+    right = fo.Detection(label="right", bounding_box=[0.7, 0, 0.3, 1])
+    both = [fo.Detections(detections=[left.copy(), right.copy()]) for _ in range(len(app_dataset))]
+    app_dataset.set_values("boxes", both)
     rng = np.random.default_rng(51)
     maps = rng.random((len(app_dataset), 48, 64)).astype(np.float32) / 50
     maps[:14, :20, :20] = maps[14:, 28:, 44:] = 1
